@@ -1,0 +1,286 @@
+"""The contract of every table: its name, columns, key, and what a night of it is.
+
+`run_date` (the night) is the first column of every table as it is stored. A `build_<table>` function returns the
+columns without it and `storage.replace_night` stamps it; where a bulk load writes several nights at once, the builder
+returns it too.
+"""
+
+from __future__ import annotations
+
+from pyspark.sql import types as T
+
+from nightrank.contract import (
+    BYTE, BYTES, DATE, DOUBLE, FLAG, FLOAT, FLOATS, INT, INTS, LONG, STRING, STRINGS, TIME, WEIGHTS,
+    Holds, Table, columns, rows,
+)  # fmt: skip
+
+QUARANTINE = {"reasons": STRINGS, "accepted": FLAG}
+
+# What a source hands over: canonical columns, plus the night of arrival and what went wrong while parsing.
+PARSED = {"arrived": DATE, "problems": STRINGS}
+
+EVENT = {
+    "event_id": STRING, "ts": TIME, "user_id": STRING, "action": STRING, "item_id": STRING, "session_id": STRING,
+    "query_id": STRING, "quantity": DOUBLE, "price": DOUBLE, "rating": DOUBLE, "device": STRING,
+}  # fmt: skip
+SHOWN = {"item_id": STRING, "position": INT, "base_score": DOUBLE, "sponsored": FLAG, "propensity": DOUBLE}
+SEARCH = {
+    "query_id": STRING, "ts": TIME, "user_id": STRING, "query": STRING, "slate": rows(**SHOWN), "session_id": STRING,
+    "device": STRING, "policy_id": STRING, "derived": FLAG,
+}  # fmt: skip
+CATALOGUE = {
+    "item_id": STRING, "title": STRING, "description": STRING, "brand": STRING, "category": STRING, "price": DOUBLE,
+    "seller": STRING, "in_stock": FLAG, "attributes": T.MapType(STRING, STRING), "rating_mean": DOUBLE,
+    "rating_count": LONG, "review_summary": STRING, "image_embedding": FLOATS, "enrichment": STRING,
+    "updated_at": TIME,
+}  # fmt: skip
+RAW_EVENTS = columns(**EVENT, **PARSED)
+RAW_SEARCHES = columns(**SEARCH, **PARSED)
+RAW_ITEMS = columns(**CATALOGUE, **PARSED)
+TOUCHED = {"value": DOUBLE, "touched": DATE}
+FIGURE = {
+    "method": STRING, "versus": STRING, "slice": STRING, "metric": STRING, "value": DOUBLE, "lower": DOUBLE,
+    "upper": DOUBLE, "user_value": DOUBLE, "searches": LONG, "users": LONG,
+}  # fmt: skip
+
+EVENTS = Table(
+    "events",
+    "canonical behaviour events, with the facets that their items had on arrival",
+    columns(**EVENT, facets=STRINGS, **QUARANTINE),
+    key=("event_id",),
+    holds=Holds.CHANGE,
+    partitions=("accepted",),
+)
+ITEMS = Table(
+    "items",
+    "the catalogue as of the night: clean text, facets, content hash",
+    columns(**CATALOGUE, text=STRING, facets=STRINGS, content_hash=STRING, **QUARANTINE),
+    key=("item_id",),
+    holds=Holds.SNAPSHOT,
+    partitions=("accepted",),
+    keep_nights=35,
+)
+SEARCHES = Table(
+    "searches",
+    "searches whose attribution window has closed: query, slate, graded gains",
+    columns(**{**SEARCH, "slate": rows(**SHOWN, gain=DOUBLE)}, normalised_query=STRING, **QUARANTINE),
+    key=("query_id",),
+    holds=Holds.CHANGE,
+    partitions=("accepted",),
+    may_be_empty=True,
+)
+QUERY_CLASSES = Table(
+    "query_classes",
+    "class of each normalised query, from how specific its takes are",
+    columns(
+        normalised_query=STRING,
+        query_class=STRING,
+        searches=LONG,
+        takes=LONG,
+        top_item_share=DOUBLE,
+        top_category_share=DOUBLE,
+    ),
+    key=("normalised_query",),
+    holds=Holds.SNAPSHOT,
+    keep_nights=35,
+    may_be_empty=True,
+)
+USER_PROFILES = Table(
+    "user_profiles",
+    "decayed facet affinities, recent items in order, evidence, segment",
+    columns(
+        user_id=STRING,
+        affinities=rows(token=STRING, **TOUCHED),
+        own_items=rows(item_id=STRING, **TOUCHED),
+        recent=rows(ts=TIME, item_id=STRING, action=STRING),
+        events=LONG,
+        takes=LONG,
+        first_ts=TIME,
+        last_ts=TIME,
+        segment=STRING,
+    ),
+    key=("user_id",),
+    holds=Holds.SNAPSHOT,
+    keep_nights=35,
+)
+ITEM_NEIGHBOURS = Table(
+    "item_neighbours",
+    "items that the same people take, in sequence; the diagonal is popularity",
+    columns(item_id=STRING, neighbour_id=STRING, **TOUCHED, weight=DOUBLE, rank=INT),
+    key=("item_id", "neighbour_id"),
+    holds=Holds.SNAPSHOT,
+    keep_nights=35,
+)
+SEGMENTS = Table(
+    "segments",
+    "the rule that puts a shopper without a row into a segment",
+    columns(segment=STRING, token=STRING, shoppers=LONG),
+    key=("segment",),
+    holds=Holds.SNAPSHOT,
+    keep_nights=35,
+    may_be_empty=True,
+)
+ITEM_EMBEDDINGS = Table(
+    "item_embeddings",
+    "the BERT vector of each item text, an encoder version each",
+    columns(content_hash=STRING, encoder_version=STRING, vector=FLOATS),
+    key=("content_hash", "encoder_version"),
+    holds=Holds.CHANGE,
+    may_be_empty=True,
+)
+QUERY_EMBEDDINGS = Table(
+    "query_embeddings",
+    "the BERT vector of each distinct normalised query, an encoder version each",
+    columns(normalised_query=STRING, encoder_version=STRING, vector=FLOATS),
+    key=("normalised_query", "encoder_version"),
+    holds=Holds.CHANGE,
+    may_be_empty=True,
+)
+PROPENSITIES = Table(
+    "propensities",
+    "how likely each position is looked at, a device each",
+    columns(device=STRING, position=INT, propensity=DOUBLE, clicks=LONG, pairs=LONG, method=STRING),
+    key=("device", "position"),
+    holds=Holds.SNAPSHOT,
+    keep_nights=35,
+)
+TRAINING_EXAMPLES = Table(
+    "training_examples",
+    "slates with features as they stood the night before; padded arrays, no NULLs",
+    columns(
+        query_id=STRING,
+        user_id=STRING,
+        searched_on=DATE,
+        fold=STRING,
+        class_index=INT,
+        example_order=LONG,
+        item_index=INTS,
+        engine_features=FLOATS,
+        shopper_features=FLOATS,
+        gains=FLOATS,
+        recent_index=INTS,
+        recent_weight=FLOATS,
+        slate_weight=FLOAT,
+    ),
+    key=("query_id",),
+    holds=Holds.SNAPSHOT,
+    keep_nights=2,
+    may_be_empty=True,
+)
+RANKER_RUNS = Table(
+    "ranker_runs",
+    "one row a trained ranker: what it learned from, how well, and its sha256",
+    columns(
+        ranker_id=STRING,
+        status=STRING,
+        reason=STRING,
+        code_version=STRING,
+        encoder_version=STRING,
+        tower_night=DATE,
+        train_examples=LONG,
+        valid_examples=LONG,
+        epochs=INT,
+        coefficients=WEIGHTS,
+        metrics=WEIGHTS,
+        artefact_uri=STRING,
+        mlflow_run_id=STRING,
+        model_version=STRING,
+    ),
+    key=("ranker_id",),
+    holds=Holds.CHANGE,
+    unhashed=("artefact_uri", "mlflow_run_id", "model_version"),
+)
+ITEM_TOKENS = Table(
+    "item_tokens",
+    "tokens, prior and int8 tower vector of each item, a code version each",
+    columns(item_id=STRING, code_version=STRING, tokens=STRINGS, prior=DOUBLE, vector=BYTES),
+    key=("item_id", "code_version"),
+    holds=Holds.SNAPSHOT,
+    keep_nights=35,
+    may_be_empty=True,
+)
+GATES = Table(
+    "gates",
+    "gain of personalising by class and evidence, on searches that the ranker has not seen",
+    columns(
+        ranker_id=STRING,
+        query_class=STRING,
+        min_evidence=LONG,
+        alpha=DOUBLE,
+        bound=DOUBLE,
+        gain=DOUBLE,
+        gain_lower=DOUBLE,
+        gain_upper=DOUBLE,
+        searches=LONG,
+        users=LONG,
+    ),
+    key=("ranker_id", "query_class", "min_evidence"),
+    holds=Holds.SNAPSHOT,
+    may_be_empty=True,
+)
+EVALUATIONS = Table(
+    "evaluations",
+    "every method's figures for each judged search: nothing behind the rows has seen it",
+    columns(
+        query_id=STRING,
+        user_id=STRING,
+        method=STRING,
+        part=STRING,
+        ranker_id=STRING,
+        query_class=STRING,
+        returning=FLAG,
+        head=FLAG,
+        derived=FLAG,
+        ndcg=DOUBLE,
+        mrr=DOUBLE,
+        recall=DOUBLE,
+        weight=DOUBLE,
+    ),
+    key=("query_id", "method", "part"),
+    holds=Holds.CHANGE,
+    may_be_empty=True,
+)
+PROMOTIONS = Table(
+    "promotions",
+    "the ledger: which ranker makes tonight's rows, on which evidence, or why the champion was kept",
+    columns(
+        challenger_id=STRING,
+        champion_id=STRING,
+        live_id=STRING,
+        live_code_version=STRING,
+        promoted=FLAG,
+        reason=STRING,
+        judged_nights=INT,
+        figures=rows(**FIGURE),
+    ),
+    key=("live_id",),
+    holds=Holds.CHANGE,
+)
+RERANK_WEIGHTS = Table(
+    "rerank_weights",
+    "the product: one row of rerank weights a shopper, a segment, and anonymous",
+    columns(
+        user_id=STRING,
+        alpha=WEIGHTS,
+        bound=WEIGHTS,
+        facet_weights=WEIGHTS,
+        item_boosts=WEIGHTS,
+        interest=BYTES,
+        evidence=LONG,
+        code_version=STRING,
+        ranker_id=STRING,
+        policy_id=STRING,
+        valid_until=TIME,
+    ),
+    key=("user_id",),
+    holds=Holds.SNAPSHOT,
+    keep_nights=35,
+)
+
+TABLES: tuple[Table, ...] = (
+    EVENTS, ITEMS, SEARCHES, QUERY_CLASSES, USER_PROFILES, ITEM_NEIGHBOURS, SEGMENTS, ITEM_EMBEDDINGS,
+    QUERY_EMBEDDINGS, PROPENSITIES, TRAINING_EXAMPLES, RANKER_RUNS, ITEM_TOKENS, GATES, EVALUATIONS, PROMOTIONS,
+    RERANK_WEIGHTS,
+)  # fmt: skip
+CLASSES = ("navigational", "category", "exploratory")
+ANONYMOUS = "anonymous"
