@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from pyspark.sql import SparkSession
 
-from nightrank.config import SparkConfig
+from nightrank.sections import SparkConfig
 from nightrank.session import build_session
 
 
@@ -25,3 +26,19 @@ def spark() -> Iterator[SparkSession]:
     )
     yield session
     session.stop()
+
+
+@pytest.fixture(scope="session")
+def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a random BERT of 2 layers and 16 dims that knows a few words: encoding in milliseconds."""
+    import torch
+    from transformers import BertConfig, BertModel, BertTokenizer
+
+    folder = tmp_path_factory.mktemp("tiny_bert")
+    words = "[PAD] [UNK] [CLS] [SEP] [MASK] red blue shoe shirt lamp warm light trail the a of"
+    vocab = {word: number for number, word in enumerate(words.split(" "))}
+    BertTokenizer(vocab=vocab).save_pretrained(folder)
+    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+    torch.manual_seed(0)
+    BertModel(BertConfig(vocab_size=len(vocab), max_position_embeddings=64, **sizes)).save_pretrained(folder)
+    return folder

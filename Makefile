@@ -1,0 +1,67 @@
+# make demo · make test · make check · make bench-<name> · make clean
+# Each sets up what is missing, once: Java, a virtual environment with the pinned packages, Delta's jars.
+
+VENV ?= .venv
+PYTHON := $(VENV)/bin/python
+INSTALLED := $(VENV)/.installed
+
+export MLFLOW_DISABLE_TELEMETRY := true
+export HF_HUB_OFFLINE := 1
+export TOKENIZERS_PARALLELISM := false
+export PYTHONHASHSEED := 0
+# This checkout's code runs, also where VENV is shared by several checkouts.
+export PYTHONPATH := $(CURDIR)/lib
+
+.PHONY: demo test check clean java
+
+demo: $(INSTALLED)
+	$(PYTHON) -m nightrank demo --config conf/demo.yaml
+
+test: $(INSTALLED)
+	$(PYTHON) -m pytest tests
+
+check: $(INSTALLED)
+	$(PYTHON) -m ruff check lib jobs tests
+	$(PYTHON) -m ruff format --check lib jobs tests
+	$(PYTHON) -m mypy
+	$(VENV)/bin/lint-imports
+
+bench-%: $(INSTALLED)
+	$(PYTHON) tests/benchmarks/bench_$(subst -,_,$*).py
+
+# What runs and tests leave behind; not the lake and not the virtual environment.
+clean:
+	rm -rf build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis spark-warehouse metastore_db derby.log
+
+FITS := import ensurepip, sys; sys.exit(sys.version_info[:2] not in {(3, 11), (3, 12)})
+JARS := from nightrank.sections import SparkConfig; from nightrank.session import build_session; \
+	build_session(SparkConfig(master="local[1]", local_settings=True)).stop()
+
+$(INSTALLED): constraints.txt pyproject.toml
+	@$(MAKE) --no-print-directory java
+	@found=; for name in $(PYTHON) python3.11 python3.12 python3; do \
+	    if $$name -c '$(FITS)' >/dev/null 2>&1; then found=$$name; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then echo "Install Python 3.11 or 3.12 with its venv module, then call make again."; exit 1; fi; \
+	[ -x $(PYTHON) ] || $$found -m venv $(VENV)
+	@echo "Installing the pinned packages into $(VENV): 6 GB, about 6 minutes the first time."
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,model]"
+	@echo "Fetching Delta's jars: 170 MB the first time."
+	@$(PYTHON) -c '$(JARS)' >$(VENV)/jars.log 2>&1 || { tail -n 20 $(VENV)/jars.log; exit 1; }
+	@touch $@
+
+# Spark takes JAVA_HOME's java, else the one on the PATH.
+HAS_JAVA = "$${JAVA_HOME:+$$JAVA_HOME/bin/}java" -version 2>&1 | grep -Eq 'version "(17|21)[."]'
+NEEDS_JAVA := Java 17 is missing: install it (on Debian: apt-get install openjdk-17-jre-headless), then call make again.
+
+java:
+	@if $(HAS_JAVA); then exit 0; fi; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    echo "Installing Java 17."; \
+	    apt-get update -qq; \
+	    for version in 17 21; do \
+	        DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends \
+	            openjdk-$$version-jre-headless >/dev/null && break; \
+	    done; \
+	fi; \
+	$(HAS_JAVA) || { echo "$(NEEDS_JAVA)"; exit 1; }
