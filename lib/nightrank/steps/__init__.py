@@ -1,0 +1,1 @@
+"""Spark: one file a table, one public build_<table>(frames…, night, config) -> DataFrame."""

@@ -1,0 +1,21 @@
+"""The BERT vector of each distinct query that has none yet."""
+
+from __future__ import annotations
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from nightrank.config import Config
+from nightrank.nights import Night
+from nightrank.steps.encoding import encode_new
+
+
+def build_query_embeddings(searches: DataFrame, query_embeddings: DataFrame, night: Night, config: Config) -> DataFrame:
+    """normalised_query, encoder_version, vector (unit length) of the queries that have no vector of this version yet.
+
+    Searches without words (derived ones, browsing) have no vector.
+    """
+    del night  # every builder takes it; here the frames are the night
+    queries = searches.where(F.trim("normalised_query") != "").select("normalised_query").distinct()
+    texts = queries.withColumn("text", F.col("normalised_query"))
+    return encode_new(texts, query_embeddings, "normalised_query", config.query_embeddings)
