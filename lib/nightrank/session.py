@@ -7,8 +7,8 @@ import sys
 
 from pyspark.sql import SparkSession
 
-from nightrank.config import SparkConfig
 from nightrank.errors import ConfigError
+from nightrank.sections import SparkConfig
 
 # Results would be wrong without these; they are set everywhere.
 REQUIRED = {

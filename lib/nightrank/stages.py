@@ -23,7 +23,7 @@ from nightrank.steps.item_embeddings import build_item_embeddings
 from nightrank.steps.item_neighbours import build_item_neighbours
 from nightrank.steps.item_tokens import build_item_tokens
 from nightrank.steps.items import build_items
-from nightrank.steps.promotions import build_promotions
+from nightrank.steps.promotions import build_promotions, mirror_promotion
 from nightrank.steps.propensities import build_propensities
 from nightrank.steps.query_classes import build_query_classes
 from nightrank.steps.query_embeddings import build_query_embeddings
@@ -63,8 +63,8 @@ def everything(night: Night, _: Config) -> Span:
 
 
 def earlier(night: Night, _: Config) -> Span:
-    """All nights before this one."""
-    return Span(BEGINNING, night.run_date - ONE_DAY)
+    """All nights before this one; none for a bulk load, which builds anew."""
+    return NOTHING if night.bulk else Span(BEGINNING, night.run_date - ONE_DAY)
 
 
 def nights_ago(nights: int) -> Nights:
@@ -168,12 +168,16 @@ def of(table: Table, nights: Nights, called: str | None = None) -> Read:
 
 @dataclass(frozen=True)
 class Stage:
-    """One step of the night: a table, the job that it belongs to, what it reads, how it is built."""
+    """One step of the night: a table, the job that it belongs to, what it reads, how it is built.
+
+    published: what is told to the outside, once the night's rows (its argument) stand.
+    """
 
     table: Table
     job: str
     build: Callable[..., DataFrame]
     reads: tuple[Read, ...]
+    published: Callable[[DataFrame, Config], None] | None = None
 
     @property
     def name(self) -> str:
@@ -221,7 +225,8 @@ STAGES: tuple[Stage, ...] = (
            of(t.GATES, tonight), of(t.RANKER_RUNS, everything), of(t.PROMOTIONS, earlier),
            of(t.RERANK_WEIGHTS, snapshot(1)))),
     Stage(t.PROMOTIONS, "rerank", build_promotions,
-          (of(t.EVALUATIONS, pooled_window), of(t.RANKER_RUNS, everything), of(t.PROMOTIONS, earlier))),
+          (of(t.EVALUATIONS, pooled_window), of(t.RANKER_RUNS, everything), of(t.PROMOTIONS, earlier)),
+          published=mirror_promotion),
     Stage(t.RERANK_WEIGHTS, "rerank", build_rerank_weights,
           (of(t.USER_PROFILES, tonight), of(t.ITEM_NEIGHBOURS, tonight), of(t.ITEM_TOKENS, tonight),
            of(t.SEGMENTS, tonight), of(t.GATES, tonight), of(t.RANKER_RUNS, everything), of(t.PROMOTIONS, tonight))),

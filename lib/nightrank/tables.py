@@ -10,8 +10,23 @@ from __future__ import annotations
 from pyspark.sql import types as T
 
 from nightrank.contract import (
-    BYTE, BYTES, DATE, DOUBLE, FLAG, FLOAT, FLOATS, INT, INTS, LONG, STRING, STRINGS, TIME, WEIGHTS,
-    Holds, Table, columns, rows,
+    BYTES,
+    DATE,
+    DOUBLE,
+    FLAG,
+    FLOAT,
+    FLOATS,
+    INT,
+    INTS,
+    LONG,
+    STRING,
+    STRINGS,
+    TIME,
+    WEIGHTS,
+    Holds,
+    Table,
+    columns,
+    rows,
 )  # fmt: skip
 
 QUARANTINE = {"reasons": STRINGS, "accepted": FLAG}

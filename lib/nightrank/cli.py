@@ -1,0 +1,149 @@
+"""The command line: arguments shared by the jobs and by `nightrank …`, and what an error becomes."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import logging
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from datetime import date
+
+from nightrank.config import Config, load_config
+from nightrank.errors import DiskError, NightrankError, UsageError
+
+BUG = 70
+Command = Callable[[Config, argparse.Namespace], None]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The exit code of `nightrank …`: see the README for what each means."""
+    return _run(_parser(), sys.argv[1:] if argv is None else argv)
+
+
+def run_job(job: str, argv: Sequence[str]) -> int:
+    """The exit code of one job, started by spark-submit with the arguments of `nightrank run`."""
+    parser = _Parser(prog=f"{job}.py", description=f"nightrank: the stages of '{job}', for one night or a calendar")
+    _shared_arguments(parser)
+    _run_date_argument(parser)
+    parser.set_defaults(command=_command_run, what=job)
+    return _run(parser, argv)
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse, with the exit code 64 for words that it does not know."""
+
+    def error(self, message: str) -> None:  # type: ignore[override]  # argparse's own returns never by exiting
+        raise UsageError(f"{message}. {self.format_usage().strip()}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="nightrank", description="Every night, one small row of rerank weights a shopper.")
+    commands = parser.add_subparsers(dest="called", required=True, parser_class=_Parser)
+    run = commands.add_parser("run", help="run a stage, a job or the whole night")
+    run.add_argument("what", help="nightly, a job (prepare, encode, train, rerank), or a stage")
+    _run_date_argument(run)
+    tables = commands.add_parser("tables", help="the lake's tables: nights, rows, quarantined rows and why")
+    show = commands.add_parser("show", help="one shopper's row in words")
+    show.add_argument("user", help="a user_id, segment:<name> or anonymous")
+    demo = commands.add_parser("demo", help="a simulated shop, three nights of it, and what they brought")
+    shop = commands.add_parser("shop", help="write the simulated shop's logs and nothing else")
+    chosen: dict[argparse.ArgumentParser, Command] = {
+        run: _command_run, tables: _command_tables, show: _command_show, demo: _command_demo, shop: _command_shop,
+    }  # fmt: skip
+    for command, function in chosen.items():
+        _shared_arguments(command)
+        command.set_defaults(command=function)
+    return parser
+
+
+def _shared_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", required=True, help="a YAML file: conf/base.yaml lists every setting")
+
+
+def _run_date_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--run-date", type=_iso_date, help="the night, as YYYY-MM-DD; without it, the nights of the config's calendar"
+    )
+
+
+def _iso_date(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a date as YYYY-MM-DD, found '{text}'") from None
+
+
+def _run(parser: argparse.ArgumentParser, argv: Sequence[str]) -> int:
+    _log_plainly()
+    try:
+        arguments = parser.parse_args(argv)
+        arguments.command(load_config(arguments.config), arguments)
+    except NightrankError as error:
+        _say_error(str(error))
+        return error.exit_code
+    except Exception as error:
+        _say_error(f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
+        if _disk_is_full(error):
+            return DiskError.exit_code
+        logging.getLogger("nightrank").debug(traceback.format_exc())
+        return BUG
+    return 0
+
+
+def _disk_is_full(error: BaseException) -> bool:
+    return getattr(error, "errno", None) == errno.ENOSPC or "No space left on device" in str(error)
+
+
+def _say_error(message: str) -> None:
+    logging.getLogger("nightrank").error(message)
+
+
+def _log_plainly() -> None:
+    """One line a message on standard error."""
+    log = logging.getLogger("nightrank")
+    if not log.handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
+        log.addHandler(handler)
+        log.setLevel(logging.INFO)
+
+
+def _command_run(config: Config, arguments: argparse.Namespace) -> None:
+    from nightrank.runner import nights_to_run, run_nights, stages_named
+    from nightrank.session import build_session
+
+    stages_named(arguments.what)
+    spark = build_session(config.spark)
+    run_nights(spark, config, arguments.what, nights_to_run(spark, config, arguments.run_date))
+
+
+def _command_tables(config: Config, _: argparse.Namespace) -> None:
+    from nightrank.report import tables_in_words
+    from nightrank.session import build_session
+
+    _say(tables_in_words(build_session(config.spark), config))
+
+
+def _command_show(config: Config, arguments: argparse.Namespace) -> None:
+    from nightrank.report import shopper_in_words
+    from nightrank.session import build_session
+
+    _say(shopper_in_words(build_session(config.spark), config, arguments.user))
+
+
+def _command_demo(config: Config, arguments: argparse.Namespace) -> None:
+    from nightrank.demo import run_demo
+
+    _say(run_demo(config, arguments.config))
+
+
+def _command_shop(config: Config, _: argparse.Namespace) -> None:
+    from nightrank.shop.ubi_log import write_shop
+
+    write_shop(config.shop, config.shop.path)
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text.rstrip() + "\n")

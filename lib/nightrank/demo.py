@@ -1,0 +1,142 @@
+"""`nightrank demo`: a simulated shop, a bulk load and some nights of it, and what a newcomer wants to see of them."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+
+from nightrank import tables
+from nightrank.config import Config
+from nightrank.models.scorer import ranked_order, reranked_scores, row_sums
+from nightrank.recovery import Recovery, measure_recovery
+from nightrank.report import all_nights, last_night, shopper_in_words
+from nightrank.runner import nights_to_run, run_nights
+from nightrank.session import build_session
+from nightrank.shop.ubi_log import write_shop
+
+TOP = 5
+
+
+def run_demo(config: Config, config_path: str) -> str:
+    """What the demo ends with, as text. Writes the shop's logs and a new lake, and runs the calendar's nights."""
+    for folder in (config.shop.path, config.lake.path):
+        shutil.rmtree(folder, ignore_errors=True)
+    write_shop(config.shop, Path(config.shop.path))
+    spark = build_session(config.spark)
+    run_nights(spark, config, "nightly", nights_to_run(spark, config, None))
+    shopper = _telling_shopper(spark, config)
+    parts = [
+        _figures_in_words(spark, config),
+        _shoppers_in_words(spark, config),
+        _recovery_in_words(measure_recovery(spark, config)),
+        shopper_in_words(spark, config, shopper),
+        _before_and_after(spark, config, shopper),
+        _where_to_look(config, config_path, shopper),
+    ]
+    return "\n\n".join(parts)
+
+
+def _figures_in_words(spark: SparkSession, config: Config) -> str:
+    """nDCG and MRR of the shop's order and of the personalised one, and the paired difference, from the ledger."""
+    ledger = last_night(spark, config, tables.PROMOTIONS).collect()[0]
+    found = {(f.method, f.versus, f.metric): f for f in ledger.figures if f.slice == "all"}
+    k = config.evaluations.cutoff
+    lines = [
+        f"Judged on {found[('shop', '', 'ndcg')].searches} searches of {ledger.judged_nights} nights, never seen before:"
+    ]
+    for method, called in (("shop", "the shop's own order"), ("challenger", "personalised")):
+        ndcg, mrr = _interval(found[(method, "", "ndcg")]), _interval(found[(method, "", "mrr")])
+        lines.append(f"  {called:<22} nDCG@{k} {ndcg}   MRR {mrr}")
+    lines.append(f"  {'difference':<22} nDCG@{k} {_interval(found[('challenger', 'shop', 'ndcg')], '+')}")
+    return "\n".join([*lines, f"  the ledger: promoted={ledger.promoted}: {ledger.reason}"])
+
+
+def _interval(figure: Any, sign: str = "") -> str:
+    return f"{figure.value:{sign}.4f} [{figure.lower:{sign}.4f}, {figure.upper:{sign}.4f}]"
+
+
+def _shoppers_in_words(spark: SparkSession, config: Config) -> str:
+    """How many shoppers' judged searches became better, worse, or stayed as they were."""
+    rows = all_nights(spark, config, tables.EVALUATIONS).where("part = 'organic'")
+    signed = F.when(F.col("method") == "challenger", F.col("ndcg")).when(F.col("method") == "shop", -F.col("ndcg"))
+    change = F.sum(F.round(signed * F.col("weight") * 1_000_000).cast("bigint"))
+    changes = rows.groupBy("user_id").agg(change.alias("change"))
+    counts = changes.groupBy(F.signum(F.col("change").cast("double")).alias("sign")).count().collect()
+    by_sign = {int(row["sign"]): row["count"] for row in counts if row["sign"] is not None}
+    return f"Shoppers helped {by_sign.get(1, 0)}, harmed {by_sign.get(-1, 0)}, untouched {by_sign.get(0, 0)}."
+
+
+def _recovery_in_words(found: Recovery) -> str:
+    return "\n".join(
+        [
+            "Against the truth that was planted in this shop:",
+            f"  {found.gain_share:.0%} of the gain of an oracle who knows every taste (nDCG {found.oracle_ndcg:.4f})",
+            f"  favourite brand among the three heaviest brand weights: {found.favourite_found:.0%} "
+            f"of {found.favourite_shoppers} returning shoppers with ten takes or more",
+            f"  position curve within {found.position_error:.0%} at positions 1 to 10",
+            f"  shoppers without tastes: {found.indifferent_gain:+.4f} "
+            f"[{found.indifferent_lower:+.4f}, {found.indifferent_upper:+.4f}]",
+        ]
+    )
+
+
+def _telling_shopper(spark: SparkSession, config: Config) -> str:
+    """The shopper with the most evidence among those whose judged searches gained most: ties by id."""
+    rows = all_nights(spark, config, tables.EVALUATIONS).where("part = 'organic' AND user_id != 'anonymous'")
+    signed = F.when(F.col("method") == "challenger", F.col("ndcg")).when(F.col("method") == "shop", -F.col("ndcg"))
+    gained = rows.groupBy("user_id").agg(F.sum(F.round(signed * 1_000_000).cast("bigint")).alias("gained"))
+    known = last_night(spark, config, tables.RERANK_WEIGHTS).select("user_id", "evidence")
+    best = (
+        gained.join(known, on="user_id", how="inner").orderBy(F.desc("gained"), F.desc("evidence"), "user_id").first()
+    )
+    return str(best["user_id"]) if best else tables.ANONYMOUS
+
+
+def _before_and_after(spark: SparkSession, config: Config, user_id: str) -> str:
+    """One search of the shopper, in the shop's order and reranked by the published row with the formula itself."""
+    searches = all_nights(spark, config, tables.SEARCHES).where((F.col("user_id") == user_id) & (F.size("slate") > TOP))
+    search = searches.orderBy(F.desc("ts"), "query_id").first()
+    if search is None:
+        return f"{user_id} has made no search."
+    row = last_night(spark, config, tables.RERANK_WEIGHTS).where(F.col("user_id") == user_id).collect()[0]
+    ids = [item.item_id for item in search.slate if not item.sponsored]
+    base = np.array([item.base_score for item in search.slate if not item.sponsored])
+    known = last_night(spark, config, tables.ITEM_TOKENS).where(F.col("code_version") == row.code_version)
+    tokens = {item.item_id: item.tokens for item in known.where(F.col("item_id").isin(ids)).collect()}
+    query_class = _class_of(spark, config, search.normalised_query)
+    sums = row_sums(ids, [tokens.get(i, []) for i in ids], row.facet_weights, row.item_boosts)
+    after = reranked_scores(base, sums, row.alpha[query_class], row.bound[query_class])
+    orders = [[ids[i] for i in ranked_order(scores, ids)[:TOP]] for scores in (base, after)]
+    return _side_by_side(spark, config, f"{user_id} searches '{search.query}' ({query_class}):", orders)
+
+
+def _class_of(spark: SparkSession, config: Config, query: str) -> str:
+    found = last_night(spark, config, tables.QUERY_CLASSES).where(F.col("normalised_query") == query).first()
+    return str(found["query_class"]) if found else "category"
+
+
+def _side_by_side(spark: SparkSession, config: Config, heading: str, orders: Sequence[Sequence[str]]) -> str:
+    shown = sorted({item for order in orders for item in order})
+    items = last_night(spark, config, tables.ITEMS).where(F.col("item_id").isin(shown))
+    titles = {item.item_id: item.title for item in items.select("item_id", "title").collect()}
+    lines = [heading, f"     {'the shop':<44} with the row"]
+    for rank, (before, after) in enumerate(zip(*orders, strict=True), 1):
+        lines.append(f"  {rank}. {titles.get(before, before)[:42]:<44} {titles.get(after, after)[:42]}")
+    return "\n".join(lines)
+
+
+def _where_to_look(config: Config, config_path: str, shopper: str) -> str:
+    return "\n".join(
+        [
+            f"The lake lies in {config.lake.path}, the logs in {config.shop.path}. To look further:",
+            f"  nightrank tables --config {config_path}",
+            f"  nightrank show {shopper} --config {config_path}",
+            f"  mlflow ui --backend-store-uri {config.mlflow.tracking_uri}",
+        ]
+    )

@@ -1,0 +1,1 @@
+"""Numbers: numpy, torch, transformers, mlflow. Nothing in here knows Spark."""

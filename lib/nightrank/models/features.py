@@ -1,0 +1,121 @@
+"""What a shopper's profile says of items: the shopper features of training and of the row compiler, one function.
+
+Order of the columns: artefact.SHOPPER_FEATURES: the affinity sums of catalogue.KINDS, then neighbours, then own_item.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nightrank.models.catalogue import KINDS, Catalogue, positions
+
+# Pseudo-takes added to the sum of a kind, so that one event does not make a shopper all of one brand.
+SMOOTHING = 5.0
+Floats = NDArray[np.float64]
+Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Shopper:
+    """A profile at one moment, its values decayed to it.
+
+    tokens, shares: index into the vocabulary, share of the shopper's weight within the token's kind.
+    own, own_values: items taken before and log(1 + decayed takes). recent, recent_weights: distinct recent items,
+    newest first, and their weight. near, near_weights: neighbours of the recent items, in item order.
+    """
+
+    tokens: Indices
+    shares: Floats
+    own: Indices
+    own_values: Floats
+    recent: Indices
+    recent_weights: Floats
+    near: Indices
+    near_weights: Floats
+
+
+def make_shopper(
+    catalogue: Catalogue,
+    affinity_tokens: Sequence[str],
+    affinity_values: Sequence[float],
+    own_item_ids: Sequence[str],
+    own_item_values: Sequence[float],
+    recent_item_ids: Sequence[str],
+    recent_decay: float,
+) -> Shopper:
+    """The shopper in the catalogue's terms; tokens and items that it no longer holds are left out.
+
+    The k-th of the recent items (from 0) weighs recent_decay ** k.
+    """
+    tokens, shares = _shares(catalogue, affinity_tokens, affinity_values)
+    own, own_values = _known(catalogue.item_ids, own_item_ids, np.log1p(np.asarray(own_item_values, dtype=np.float64)))
+    decays = recent_decay ** np.arange(len(recent_item_ids), dtype=np.float64)
+    recent, recent_weights = _known(catalogue.item_ids, recent_item_ids, decays)
+    near, near_weights = _near(catalogue, recent, recent_weights)
+    return Shopper(tokens, shares, own, own_values, recent, recent_weights, near, near_weights)
+
+
+def shopper_features(catalogue: Catalogue, shopper: Shopper, items: Indices) -> Floats:
+    """float64 [items, len(KINDS) + 2]: affinity sums by kind, co-occurrence with recent items, own takes.
+
+    items: positions in the catalogue; -1 (unknown) gives zeros.
+    """
+    owner, tokens = tokens_of(catalogue, items)
+    shares = _looked_up(shopper.tokens, shopper.shares, tokens)
+    named = catalogue.kinds[tokens] >= 0
+    cell = owner[named] * len(KINDS) + catalogue.kinds[tokens[named]]
+    sums = np.bincount(cell, weights=shares[named], minlength=len(items) * len(KINDS))
+    near = _looked_up(shopper.near, shopper.near_weights, items)
+    own = _looked_up(shopper.own, shopper.own_values, items)
+    return np.column_stack([sums.reshape(len(items), len(KINDS)), near, own])
+
+
+def tokens_of(catalogue: Catalogue, items: Indices) -> tuple[Indices, Indices]:
+    """The tokens of items as two flat arrays: row in `items`, token; unknown items (-1) have none."""
+    known = np.flatnonzero(items >= 0)
+    starts = catalogue.token_offsets[items[known]]
+    lengths = catalogue.token_offsets[items[known] + 1] - starts
+    within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    tokens = catalogue.token_ids[np.repeat(starts, lengths) + within]
+    return np.repeat(known, lengths), tokens.astype(np.int64)
+
+
+def _shares(catalogue: Catalogue, tokens: Sequence[str], values: Sequence[float]) -> tuple[Indices, Floats]:
+    known, weights = _known(catalogue.vocabulary, tokens, np.asarray(values, dtype=np.float64))
+    kinds = catalogue.kinds[known]
+    totals = np.zeros(len(KINDS) + 1)
+    np.add.at(totals, kinds, weights)
+    order = np.argsort(known, kind="stable")
+    return known[order], (weights / (totals[kinds] + SMOOTHING))[order]
+
+
+def _known(sorted_ids: NDArray[np.str_], wanted: Sequence[str], values: Floats) -> tuple[Indices, Floats]:
+    found = positions(sorted_ids, np.asarray(wanted, dtype=np.str_))
+    return found[found >= 0], values[found >= 0]
+
+
+def _near(catalogue: Catalogue, recent: Indices, weights: Floats) -> tuple[Indices, Floats]:
+    """Neighbours of the recent items with their summed weights, in item order."""
+    if not len(recent):
+        return np.zeros(0, dtype=np.int64), np.zeros(0)
+    spans = [slice(catalogue.neighbour_offsets[i], catalogue.neighbour_offsets[i + 1]) for i in recent]
+    ids = np.concatenate([catalogue.neighbour_ids[s] for s in spans])
+    each = np.concatenate(
+        [w * catalogue.neighbour_weights[s].astype(np.float64) for w, s in zip(weights, spans, strict=True)]
+    )
+    near, inverse = np.unique(ids, return_inverse=True)
+    return near.astype(np.int64), np.bincount(inverse, weights=each, minlength=len(near)).astype(np.float64)
+
+
+def _looked_up(keys: Indices, values: Floats, wanted: NDArray[np.integer]) -> Floats:
+    """The value of each wanted key, 0 where it is missing; keys need not be sorted."""
+    if not len(keys):
+        return np.zeros(len(wanted))
+    order = np.argsort(keys, kind="stable")
+    ordered = keys[order]
+    at = np.minimum(np.searchsorted(ordered, wanted), len(ordered) - 1)
+    return np.where(ordered[at] == wanted, values[order][at], 0.0)

@@ -1,0 +1,45 @@
+"""What training brings down. Shapes: B slates (or pairs) of K candidates."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def listwise_softmax(scores: Tensor, targets: Tensor, mask: Tensor, slate_weight: Tensor) -> Tensor:
+    """The mean over slates of - sum over candidates of target × log softmax(scores), weighted by slate.
+
+    scores, targets, mask: (B, K); slate_weight: (B); mask is True where there is a candidate. A target is the gain
+    divided by the propensity of the position that it was shown at: not normalised within the slate, so that the sum
+    stays the inverse-propensity estimate of what would have been taken had all been looked at (Ai et al. 2018).
+    A slate whose targets are all 0 contributes 0 and is not counted in the mean; no slate with a target: 0.
+    """
+    lowest = torch.finfo(scores.dtype).min
+    log_share = functional.log_softmax(scores.masked_fill(~mask, lowest), dim=-1)
+    target = targets.masked_fill(~mask, 0.0)
+    # Padding's log share is about -1e38; 0 times it is fine, but its gradient path is closed all the same.
+    loss = -(target * log_share.masked_fill(~mask, 0.0)).sum(dim=-1)
+    counted = slate_weight * (target.sum(dim=-1) > 0)
+    return (counted * loss).sum() / counted.sum().clamp_min(torch.finfo(scores.dtype).tiny)
+
+
+def binary_cross_entropy(logits: Tensor, taken: Tensor) -> Tensor:
+    """The mean of -(taken × log p + (1 - taken) × log(1 - p)), p = sigmoid(logit): both terms.
+
+    logits, taken: same shape, taken within [0, 1]. Written with log sigmoid, which stays finite for any logit.
+    """
+    return -(taken * functional.logsigmoid(logits) + (1 - taken) * functional.logsigmoid(-logits)).mean()
+
+
+def distance_and_behaviour(
+    one: Tensor, other: Tensor, rating: Tensor, logits: Tensor, taken: Tensor, behaviour_share: float
+) -> Tensor:
+    """The sum of two tasks: rating-weighted distance of the pair's vectors, and whether the item was taken.
+
+    one, other: (B, D); rating >= 0, logits, taken: (B). mean(rating × |one - other|²) + behaviour_share ×
+    binary_cross_entropy. The rating multiplies the distance, so descending it pulls a highly rated pair together
+    harder; dividing by it, or subtracting the term, would push the pair apart.
+    """
+    distance = (rating * (one - other).square().sum(dim=-1)).mean()
+    return distance + behaviour_share * binary_cross_entropy(logits, taken)

@@ -1,0 +1,171 @@
+"""The row compiler: from shoppers' profiles and a ranker to facet weights and item boosts.
+
+The shopper part of the ranker is g(u, i) = a (u - mean u).v_i + sum over features f of c_f F_f(u, i). It is fitted in
+this order, so that nothing is counted twice: codes = a (u - mean u).C, as v_i is about the sum of its code vectors C;
+named facets = c_kind x the shopper's share, exact; boosts = g - beta_u - both, for the candidates, where beta_u is the
+mean of g - row over random items (what the row misses of every item changes no order).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nightrank.models.artefact import Ranker
+from nightrank.models.catalogue import KINDS, Catalogue
+from nightrank.models.features import Shopper, shopper_features, tokens_of
+from nightrank.sections import RerankWeightsConfig
+
+Floats = NDArray[np.float64]
+Indices = NDArray[np.int64]
+DECIMALS = 6  # weights are rounded here: a millionth of a score changes no ranking and keeps rows small
+
+
+@dataclass(frozen=True)
+class Row:
+    """One shopper's weights: token -> weight, item -> boost, and the int8 interest vector [dims]."""
+
+    facet_weights: dict[str, float]
+    item_boosts: dict[str, float]
+    interest: NDArray[np.int8]
+
+
+def unit_vectors(catalogue: Catalogue, items: Indices) -> NDArray[np.float32]:
+    """float32 [items, dims]: the tower vectors of items, int8 ones with 127 as 1."""
+    vectors = catalogue.vectors[items].astype(np.float32)
+    return vectors / np.float32(127) if catalogue.vectors.dtype == np.int8 else vectors
+
+
+def interests(catalogue: Catalogue, shoppers: Sequence[Shopper]) -> NDArray[np.float32]:
+    """float32 [shoppers, dims]: u = normalised sum of the weighted vectors of recent items; zeros without any."""
+    interest = np.zeros((len(shoppers), catalogue.vectors.shape[1]), dtype=np.float32)
+    for row, shopper in enumerate(shoppers):
+        total = shopper.recent_weights.astype(np.float32) @ unit_vectors(catalogue, shopper.recent)
+        norm = np.linalg.norm(total)
+        interest[row] = total / norm if norm > 0 else 0.0
+    return interest
+
+
+def compile_rows(
+    catalogue: Catalogue, ranker: Ranker, shoppers: Sequence[Shopper], config: RerankWeightsConfig
+) -> list[Row]:
+    """The rows of some shoppers. The same shoppers in the same order give the same bits."""
+    interest = interests(catalogue, shoppers)
+    centred = np.where(interest.any(axis=1, keepdims=True), interest - ranker.mean_shopper.astype(np.float32), 0)
+    similar = most_similar(catalogue, centred, config.similar, config.item_block)
+    return [
+        _compile_row(catalogue, ranker, shopper, interest[i], centred[i].astype(np.float64), similar[i], config)
+        for i, shopper in enumerate(shoppers)
+    ]
+
+
+def most_similar(catalogue: Catalogue, interest: NDArray[np.float32], most: int, block: int) -> Indices:
+    """int64 [shoppers, <= most]: the items with the largest dot product, found block by block of items."""
+    best = np.zeros((len(interest), 0), dtype=np.int64)
+    scores = np.zeros((len(interest), 0), dtype=np.float32)
+    for start in range(0, len(catalogue.item_ids), block):
+        items = np.arange(start, min(start + block, len(catalogue.item_ids)))
+        scores = np.hstack([scores, interest @ unit_vectors(catalogue, items).T])
+        best = np.hstack([best, np.broadcast_to(items, (len(interest), len(items)))])
+        kept = np.argsort(-scores, axis=1, kind="stable")[:, :most]
+        best, scores = np.take_along_axis(best, kept, axis=1), np.take_along_axis(scores, kept, axis=1)
+    return best
+
+
+def candidates(catalogue: Catalogue, shopper: Shopper, similar: Indices, config: RerankWeightsConfig) -> Indices:
+    """The items that may be boosted, in item order: taken, near recent ones, popular in favoured facets, similar."""
+    heaviest = np.lexsort((shopper.near, -shopper.near_weights))[: config.neighbour_candidates]
+    favoured = shopper.tokens[np.lexsort((shopper.tokens, -shopper.shares))[: config.favourite_facets]]
+    popular = [catalogue.popular_ids[catalogue.popular_offsets[t] : catalogue.popular_offsets[t + 1]] for t in favoured]
+    return np.unique(
+        np.concatenate([shopper.own, shopper.recent, shopper.near[heaviest], similar, *popular]).astype(np.int64)
+    )
+
+
+def shopper_part(catalogue: Catalogue, ranker: Ranker, shopper: Shopper, centred: Floats, items: Indices) -> Floats:
+    """g(u, i) of each item: float64 [items]."""
+    cosine = unit_vectors(catalogue, items).astype(np.float64) @ centred
+    features = shopper_features(catalogue, shopper, items)
+    return float(ranker.a) * cosine + features @ ranker.shopper_coefficients.astype(np.float64)
+
+
+def _compile_row(
+    catalogue: Catalogue,
+    ranker: Ranker,
+    shopper: Shopper,
+    interest: NDArray[np.float32],
+    centred: Floats,
+    similar: Indices,
+    config: RerankWeightsConfig,
+) -> Row:
+    weights = {
+        **_code_weights(ranker, centred, config.codes),
+        **_named_weights(catalogue, ranker, shopper, config.facets),
+    }
+    dense = _dense(catalogue, weights)
+    chosen = candidates(catalogue, shopper, similar, config)
+    full = shopper_part(catalogue, ranker, shopper, centred, chosen)
+    everyone = _random_items(len(catalogue.item_ids), config.random_items)
+    missed = shopper_part(catalogue, ranker, shopper, centred, everyone) - _row_part(catalogue, dense, everyone)
+    top = np.lexsort((chosen, -full))[: config.boosts]
+    boosts = np.round(full[top] - missed.mean() - _row_part(catalogue, dense, chosen[top]), DECIMALS)
+    return Row(
+        facet_weights=weights,
+        item_boosts={
+            str(catalogue.item_ids[i]): float(b) for i, b in sorted(zip(chosen[top], boosts, strict=True)) if b
+        },
+        interest=np.round(interest * 127).astype(np.int8),
+    )
+
+
+def code_token(code_version: str, level: int, code: int) -> str:
+    """The index token of one code."""
+    return f"code:{code_version}:{level}:{code}"
+
+
+def _code_weights(ranker: Ranker, centred: Floats, most: int) -> dict[str, float]:
+    """Each code's weight, centred per level (an item has one code a level, so this changes no order)."""
+    weights = float(ranker.a) * (ranker.codebook.astype(np.float64) @ centred)
+    weights = np.round(weights - weights.mean(axis=1, keepdims=True), DECIMALS)
+    order = np.argsort(-np.abs(weights), axis=None, kind="stable")[:most]
+    return {
+        code_token(ranker.code_version, level, code): float(weights[level, code])
+        for level, code in (divmod(int(flat), weights.shape[1]) for flat in np.sort(order))
+        if weights[level, code]
+    }
+
+
+def _named_weights(catalogue: Catalogue, ranker: Ranker, shopper: Shopper, most: int) -> dict[str, float]:
+    kinds = catalogue.kinds[shopper.tokens]
+    named = kinds >= 0
+    coefficients = ranker.shopper_coefficients[: len(KINDS)].astype(np.float64)
+    weights = np.round(coefficients[kinds[named]] * shopper.shares[named], DECIMALS)
+    tokens = shopper.tokens[named]
+    order = np.lexsort((tokens, -np.abs(weights)))[:most]
+    return {str(catalogue.vocabulary[tokens[o]]): float(weights[o]) for o in np.sort(order) if weights[o]}
+
+
+def _dense(catalogue: Catalogue, weights: dict[str, float]) -> Floats:
+    """The weight of every token of the vocabulary: float64 [v]."""
+    dense = np.zeros(len(catalogue.vocabulary))
+    tokens = np.array(sorted(weights), dtype=np.str_)
+    if len(tokens) and len(dense):
+        at = np.minimum(np.searchsorted(catalogue.vocabulary, tokens), len(dense) - 1)
+        found = catalogue.vocabulary[at] == tokens
+        dense[at[found]] = np.array([weights[t] for t in tokens])[found]
+    return dense
+
+
+def _row_part(catalogue: Catalogue, dense: Floats, items: Indices) -> Floats:
+    """The sum of the row's facet weights over each item's tokens: float64 [items]."""
+    owner, tokens = tokens_of(catalogue, items)
+    return np.bincount(owner, weights=dense[tokens], minlength=len(items)).astype(np.float64)
+
+
+def _random_items(items: int, most: int) -> Indices:
+    """The same pseudo-random items for every shopper of a night, in item order."""
+    chosen = np.random.Generator(np.random.Philox(0)).permutation(items)[:most]
+    return np.sort(chosen).astype(np.int64)

@@ -1,0 +1,49 @@
+"""How alike two vectors are, and how scores become shares and orders."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Floats = NDArray[np.float64]
+
+
+def dot(one: ArrayLike, other: ArrayLike) -> Floats:
+    """The dot product over the last axis: (…, D) × (…, D) -> (…). Summed elementwise, so threads change no bit."""
+    product: Floats = (np.asarray(one, dtype=np.float64) * np.asarray(other, dtype=np.float64)).sum(axis=-1)
+    return product
+
+
+def weighted_match(weights: ArrayLike, matches: ArrayLike) -> Floats:
+    """sum over features of weight × match, over the last axis: the score of a candidate."""
+    return dot(weights, matches)
+
+
+def cosine(one: ArrayLike, other: ArrayLike) -> Floats:
+    """The dot product divided by both norms, over the last axis; 0.0 where a vector is zero."""
+    norms = np.sqrt(dot(one, one)) * np.sqrt(dot(other, other))
+    product, norms = np.broadcast_arrays(dot(one, other), norms)
+    angle: Floats = np.divide(product, norms, out=np.zeros(norms.shape), where=norms > 0)[()]
+    return angle
+
+
+def softmax(scores: ArrayLike, mask: ArrayLike | None = None) -> Floats:
+    """The shares of one slate's candidates, over the last axis: exp(score - max) / sum; padding gets 0.0.
+
+    scores (…, K), mask (…, K) True where there is a candidate. A slate of padding alone is all 0.0. The maximum is
+    taken off first, so that large scores do not overflow; over one candidate the share is 1.0 whatever its score.
+    """
+    score = np.asarray(scores, dtype=np.float64)
+    real = np.ones(score.shape, dtype=bool) if mask is None else np.asarray(mask, dtype=bool)
+    highest = np.where(real, score, -np.inf).max(axis=-1, keepdims=True)
+    raised = np.where(real, np.exp(np.where(real, score - np.where(np.isfinite(highest), highest, 0.0), 0.0)), 0.0)
+    total = raised.sum(axis=-1, keepdims=True)
+    shares: Floats = np.divide(raised, total, out=np.zeros_like(raised), where=total > 0)
+    return shares
+
+
+def ranked(ids: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.generic], Floats]:
+    """(ids, scores) in rank order: highest score first, equal scores by id."""
+    names, score = np.asarray(ids), np.asarray(scores, dtype=np.float64)
+    order = np.lexsort((names, -score))
+    return names[order], score[order]

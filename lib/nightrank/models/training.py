@@ -1,0 +1,227 @@
+"""Training the ranker: listwise softmax over inverse-propensity weighted gains, AdamW, early stopping.
+
+Examples come as a function of a fold, 'train' or 'valid', that starts a new pass over its rows in a fixed order; how
+the rows are cut into parts does not matter. The same rows, embeddings and settings give the same bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from nightrank.errors import ConfigError, ContractError
+from nightrank.models.artefact import ENGINE_FEATURES, SHOPPER_FEATURES, Doubles, Floats, project, shopper_vector
+from nightrank.models.batches import Columns, recut, shuffled
+from nightrank.models.losses import listwise_softmax
+from nightrank.models.metrics import has_relevant, ndcg_at_k
+from nightrank.models.ranker import RankerModule, to_batch
+from nightrank.sections import RankerRunsConfig
+
+Pass = Callable[[str], Iterator[Columns]]
+
+# The projection starts from the catalogue's main directions: it needs smaller steps than coefficients that start at 0.
+_PROJECTION_PACE = 0.02
+_LONGEST_STEP = 5.0
+_CUTOFF = 10
+_FITTED_ITEMS = 200_000
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What training learned. curves: one mapping an epoch, of train_loss and, with valid examples, valid figures."""
+
+    projection: Floats
+    a: float
+    shopper_coefficients: Doubles
+    engine_coefficients: Doubles
+    mean_shopper: Floats
+    curves: tuple[dict[str, float], ...]
+    best_epoch: int
+    metrics: dict[str, float]
+
+
+def train_ranker(
+    examples: Pass, embeddings: Floats, settings: RankerRunsConfig, tower: Floats | None = None
+) -> Trained:
+    """The ranker that ranks the valid fold best among the epochs; without valid examples, the last epoch's.
+
+    embeddings: [items, encoder dims], rows by item_index. tower: a projection to be kept as it is; None: one is
+    learned. Raises ContractError where the loss is not a number; ConfigError where dims exceed the encoder's.
+    """
+    with _deterministic(settings.threads):
+        start = first_projection(embeddings, settings.dims) if tower is None else tower
+        module = RankerModule(start, *feature_scales(examples, settings.batch))
+        module.projection.requires_grad_(tower is None)
+        curves, best_epoch = _fit(module, examples, embeddings, settings)
+        with torch.no_grad():
+            projection = module.projection.numpy().copy()
+            return Trained(
+                projection=projection,
+                a=float(module.a()),
+                shopper_coefficients=(module.shopper / module.shopper_scale).double().numpy(),
+                engine_coefficients=module.engine_coefficients().double().numpy(),
+                mean_shopper=_mean_shopper(examples, project(embeddings, projection), settings.batch),
+                curves=tuple(curves),
+                best_epoch=best_epoch,
+                metrics={**curves[best_epoch - 1], **_base_order(examples, settings)},
+            )
+
+
+def feature_scales(examples: Pass, rows: int) -> tuple[Doubles, Doubles]:
+    """The spread of each engine [3] and shopper [7] feature within the training slates; 1 where it does not vary.
+
+    Root mean square about the slate's mean; summed in parts of `rows` rows.
+    """
+    candidates, squares = 0, np.zeros(len(ENGINE_FEATURES) + len(SHOPPER_FEATURES))
+    for columns in recut(examples("train"), rows):
+        mask = columns["item_index"] >= 0
+        candidates += int(mask.sum())
+        squares += _squares_within_slates(columns, mask)
+    spread = np.sqrt(squares / max(candidates, 1))
+    scale = np.where(spread > 0, spread, 1.0)
+    return scale[: len(ENGINE_FEATURES)], scale[len(ENGINE_FEATURES) :]
+
+
+def first_projection(embeddings: Floats, dims: int) -> Floats:
+    """The catalogue's `dims` main directions, orthonormal columns [encoder dims, dims] in a fixed sign."""
+    if not 1 <= dims <= embeddings.shape[1]:
+        raise ConfigError(f"ranker_runs.dims: expected 1 to {embeddings.shape[1]}, the encoder's, found {dims}.")
+    items = torch.from_numpy(embeddings[:: -(-len(embeddings) // _FITTED_ITEMS)].astype(np.float64))
+    centred = items - items.mean(dim=0)
+    _, directions = torch.linalg.eigh(centred.T @ centred)
+    main = directions[:, -dims:].flip(1).numpy()
+    largest = main[np.abs(main).argmax(axis=0), np.arange(dims)]
+    return np.ascontiguousarray(main * np.sign(largest), np.float32)
+
+
+def _fit(
+    module: RankerModule, examples: Pass, embeddings: Floats, settings: RankerRunsConfig
+) -> tuple[list[dict[str, float]], int]:
+    """The curves and the best epoch, from 1; the module is left as it was after that epoch."""
+    optimiser = _optimiser(module, settings)
+    curves: list[dict[str, float]] = []
+    best_epoch, best, kept = 0, -np.inf, module.state_dict()
+    for epoch in range(1, settings.epochs + 1):
+        train_loss = _train_epoch(module, optimiser, examples, embeddings, settings, epoch)
+        curves.append({"train_loss": train_loss, **_validate(module, examples, embeddings, settings)})
+        judged = curves[-1].get("valid_ndcg", float(epoch))
+        if judged > best:
+            best_epoch, best = epoch, judged
+            kept = {name: value.clone() for name, value in module.state_dict().items()}
+        if epoch - best_epoch >= settings.patience:
+            break
+    module.load_state_dict(kept)
+    return curves, best_epoch
+
+
+def _optimiser(module: RankerModule, settings: RankerRunsConfig) -> torch.optim.Optimizer:
+    coefficients = [module.raw_a, module.shopper, module.shared, module.offset]
+    tower = {"params": [module.projection], "lr": settings.learning_rate * _PROJECTION_PACE}
+    # Coefficients are drawn to 0 by the penalty in the loss, where the data can outweigh it; not by decay.
+    return torch.optim.AdamW(
+        [{"params": coefficients, "weight_decay": 0.0}, {**tower, "weight_decay": settings.weight_decay}],
+        lr=settings.learning_rate,
+    )
+
+
+def _train_epoch(
+    module: RankerModule,
+    optimiser: torch.optim.Optimizer,
+    examples: Pass,
+    embeddings: Floats,
+    settings: RankerRunsConfig,
+    epoch: int,
+) -> float:
+    """The epoch's mean loss."""
+    losses, weights = [0.0], [0.0]
+    for columns in recut(shuffled(examples("train"), settings.seed, epoch), settings.batch):
+        optimiser.zero_grad()
+        loss, weight, _ = _loss(module, columns, embeddings)
+        if not torch.isfinite(loss):
+            raise ContractError(
+                f"The ranker cannot be trained: expected a finite loss, found {loss.item()} in epoch {epoch}. Look for "
+                "extreme features or gains in the table training_examples, or lower ranker_runs.learning_rate."
+            )
+        (loss + settings.l2 * module.penalty()).backward()
+        torch.nn.utils.clip_grad_norm_([p for p in module.parameters() if p.requires_grad], _LONGEST_STEP)
+        optimiser.step()
+        losses.append(loss.item() * weight)
+        weights.append(weight)
+    return sum(losses) / max(sum(weights), 1e-12)
+
+
+def _validate(module: RankerModule, examples: Pass, embeddings: Floats, settings: RankerRunsConfig) -> dict[str, float]:
+    """valid_ndcg and valid_loss, means by slate weight over slates with a gain; nothing where there is none."""
+    total = np.zeros(3)
+    with torch.no_grad():
+        for columns in recut(examples("valid"), settings.batch):
+            loss, weight, scores = _loss(module, columns, embeddings)
+            total += [float(_ndcg(scores.numpy(), columns).sum()), float(loss) * weight, weight]
+    if total[2] <= 0:
+        return {}
+    return {"valid_ndcg": float(total[0] / total[2]), "valid_loss": float(total[1] / total[2])}
+
+
+def _base_order(examples: Pass, settings: RankerRunsConfig) -> dict[str, float]:
+    """base_ndcg: what the order of base scores alone is worth on the valid fold."""
+    total = np.zeros(2)
+    for columns in recut(examples("valid"), settings.batch):
+        base = columns["engine_features"].reshape(*columns["item_index"].shape, -1)[..., 0]
+        total += [_ndcg(base, columns).sum(), _counted_weight(columns)]
+    return {"base_ndcg": float(total[0] / total[1])} if total[1] > 0 else {}
+
+
+def _loss(module: RankerModule, columns: Columns, embeddings: Floats) -> tuple[Tensor, float, Tensor]:
+    batch = to_batch(columns, embeddings)
+    scores = module(batch)
+    return listwise_softmax(scores, batch.gains, batch.mask, batch.slate_weight), _counted_weight(columns), scores
+
+
+def _ndcg(scores: NDArray[np.floating], columns: Columns) -> Doubles:
+    """nDCG times the slate's weight: [B]; equal scores rank by item."""
+    mask = columns["item_index"] >= 0
+    ndcg = ndcg_at_k(scores, columns["gains"], _CUTOFF, tie_order=columns["item_index"], mask=mask)
+    return np.asarray(ndcg * columns["slate_weight"].astype(np.float64))
+
+
+def _counted_weight(columns: Columns) -> float:
+    relevant = has_relevant(columns["gains"], columns["item_index"] >= 0)
+    return float(columns["slate_weight"].astype(np.float64)[relevant].sum())
+
+
+def _squares_within_slates(columns: Columns, mask: NDArray[np.bool_]) -> Doubles:
+    """Each feature's squared differences from its slate's mean, summed over candidates."""
+    shape = (*mask.shape, -1)
+    both = [columns[name].reshape(shape).astype(np.float64) for name in ("engine_features", "shopper_features")]
+    features = np.where(mask[..., None], np.concatenate(both, axis=-1), 0.0)
+    means = features.sum(axis=1, keepdims=True) / np.maximum(mask.sum(axis=1), 1)[:, None, None]
+    return np.asarray((np.where(mask[..., None], features - means, 0.0) ** 2).sum(axis=(0, 1)))
+
+
+def _mean_shopper(examples: Pass, vectors: Floats, rows: int) -> Floats:
+    """Mean unit vector over the training examples whose shopper has recents; zero without any."""
+    total, count = np.zeros(vectors.shape[1]), 0
+    for columns in recut(examples("train"), rows):
+        shoppers = shopper_vector(vectors, columns["recent_index"], columns["recent_weight"])
+        total += shoppers.sum(axis=0, dtype=np.float64)
+        count += int(shoppers.any(axis=1).sum())
+    return (total / max(count, 1)).astype(np.float32)
+
+
+@contextmanager
+def _deterministic(threads: int) -> Iterator[None]:
+    """Torch's settings for equal bits, put back afterwards."""
+    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before[0])
+        torch.use_deterministic_algorithms(before[1])

@@ -1,0 +1,116 @@
+"""The lake in words: what the tables hold, and what one shopper's row says."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from nightrank import tables
+from nightrank.config import Config
+from nightrank.contract import Table
+from nightrank.errors import InputMissingError
+from nightrank.nights import BEGINNING
+from nightrank.storage import nights_of, read_table, version_of
+
+MOST_SHOWN = 5
+
+
+def last_night(spark: SparkSession, config: Config, table: Table) -> DataFrame:
+    """The rows of the table's last night. Raises InputMissingError where it has none."""
+    nights = nights_of(spark, config.lake.path, table)
+    if not nights:
+        raise InputMissingError(
+            f"Table '{table.name}' in lake '{config.lake.path}' has no night yet. Run `nightrank run nightly` first."
+        )
+    return read_table(spark, config.lake.path, table, nights[-1], nights[-1])
+
+
+def tables_in_words(spark: SparkSession, config: Config) -> str:
+    """One line a table: nights, rows of the last, quarantined rows of the last and their reasons, Delta version."""
+    lines = [f"lake {config.lake.path}", f"{'table':<18} {'nights':>6} {'last night':<11} {'rows':>9} {'version':>7}"]
+    for table in tables.TABLES:
+        nights = nights_of(spark, config.lake.path, table)
+        if not nights:
+            lines.append(f"{table.name:<18} {0:>6}")
+            continue
+        rows = read_table(spark, config.lake.path, table, nights[-1], nights[-1], accepted_only=False)
+        version = version_of(spark, config.lake.path, table)
+        lines.append(
+            f"{table.name:<18} {len(nights):>6} {nights[-1]!s:<11} {rows.count():>9} {version:>7}"
+            f"{_refused(table, rows)}"
+        )
+    return "\n".join(lines)
+
+
+def _refused(table: Table, rows: DataFrame) -> str:
+    if "accepted" not in table.partitions:
+        return ""
+    reasons = rows.where("not accepted").select(F.explode("reasons").alias("reason")).groupBy("reason").count()
+    found = sorted((row["reason"], row["count"]) for row in reasons.collect())
+    return "  quarantined: " + ", ".join(f"{reason} {count}" for reason, count in found) if found else ""
+
+
+def shopper_in_words(spark: SparkSession, config: Config, user_id: str) -> str:
+    """What the last night's row of a shopper says. Raises InputMissingError for one without a row."""
+    rows = last_night(spark, config, tables.RERANK_WEIGHTS).where(F.col("user_id") == user_id).collect()
+    if not rows:
+        raise InputMissingError(
+            f"Shopper '{user_id}' has no row in 'rerank_weights': the engine uses a segment's row, then `anonymous`."
+        )
+    row = rows[0]
+    return "\n".join(
+        [*_gate_in_words(row), *_facets_in_words(spark, config, row), *_boosts_in_words(spark, config, row)]
+    )
+
+
+def _gate_in_words(row: Any) -> list[str]:
+    gates = ", ".join(
+        f"{name} {alpha:.3g} (bound {row.bound[name]:.3g})" if alpha else f"{name} off"
+        for name, alpha in sorted(row.alpha.items())
+    )
+    return [
+        f"{row.user_id}: {row.evidence} events behind the row of night {row.run_date}, valid until {row.valid_until}",
+        f"  personalised by (alpha by query class): {gates}",
+    ]
+
+
+def _facets_in_words(spark: SparkSession, config: Config, row: Any) -> list[str]:
+    named = {t: w for t, w in row.facet_weights.items() if not t.startswith("code:")}
+    codes = {t: w for t, w in row.facet_weights.items() if t.startswith("code:")}
+    liked = sorted(named.items(), key=lambda pair: (-pair[1], pair[0]))
+    lines = [f"  likes     {t.replace(':', ' ', 1)}  {w:+.3f}" for t, w in liked[:MOST_SHOWN] if w > 0]
+    lines += [f"  avoids    {t.replace(':', ' ', 1)}  {w:+.3f}" for t, w in liked[::-1][:MOST_SHOWN] if w < 0]
+    return lines + _codes_in_words(spark, config, codes)
+
+
+def _codes_in_words(spark: SparkSession, config: Config, codes: dict[str, float]) -> list[str]:
+    """The heaviest codes, each by the words that most of its items' facets share."""
+    heaviest = sorted(codes.items(), key=lambda pair: (-pair[1], pair[0]))[:2]
+    lines = []
+    for token, weight in heaviest:
+        items = last_night(spark, config, tables.ITEM_TOKENS).where(F.array_contains("tokens", token))
+        found = Counter(
+            t
+            for item in items.select("tokens").limit(200).collect()
+            for t in item.tokens
+            if not t.startswith(("code:", "price:"))
+        )
+        words = ", ".join(t.replace(":", " ", 1) for t, _ in sorted(found.items(), key=lambda p: (-p[1], p[0]))[:3])
+        lines.append(f"  leans to  {token} (its items: {words})  {weight:+.3f}")
+    return lines
+
+
+def _boosts_in_words(spark: SparkSession, config: Config, row: Any) -> list[str]:
+    heaviest = sorted(row.item_boosts.items(), key=lambda pair: (-pair[1], pair[0]))[:MOST_SHOWN]
+    items = last_night(spark, config, tables.ITEMS).where(F.col("item_id").isin([item for item, _ in heaviest]))
+    titles = {item.item_id: item.title for item in items.select("item_id", "title").collect()}
+    return [f"  boosts    {item} {titles.get(item, '')}  {weight:+.3f}" for item, weight in heaviest]
+
+
+def all_nights(spark: SparkSession, config: Config, table: Table) -> DataFrame:
+    """Every night of a table."""
+    nights = nights_of(spark, config.lake.path, table)
+    return read_table(spark, config.lake.path, table, BEGINNING, nights[-1] if nights else BEGINNING)

@@ -1,0 +1,27 @@
+"""Raw logs to events, searches and items: a convention is a module of three functions, listed here."""
+
+from __future__ import annotations
+
+from datetime import date
+from types import ModuleType
+
+from pyspark.sql import DataFrame, SparkSession
+
+from nightrank.config import Config
+from nightrank.sources import canonical, orders, ubi
+from nightrank.sources.reading import Arrivals
+
+CONVENTIONS: dict[str, ModuleType] = {"canonical": canonical, "orders": orders, "ubi": ubi}
+KINDS = ("events", "searches", "items")
+
+
+def read_raw(spark: SparkSession, kind: str, config: Config, first: date, last: date, tonight: date) -> DataFrame:
+    """The raw rows of `kind` that arrived in first..last: RAW_EVENTS, RAW_SEARCHES or RAW_ITEMS exactly.
+
+    Rows of a path with `{run_date}` arrive with it; those of a static log on the date of their own ts, or `tonight`
+    where that cannot be read; a static catalogue arrives whole. Nothing is dropped but what is no row of the kind.
+    Raises InputMissingError (no path for tonight) and ContractError (no rows, missing columns, wrong types).
+    """
+    read = getattr(CONVENTIONS[config.source.convention], f"read_{kind}")
+    frame: DataFrame = read(spark, config, Arrivals(first, last, tonight))
+    return frame

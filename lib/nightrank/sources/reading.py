@@ -1,0 +1,143 @@
+"""What the conventions share: from a path template to rows with the night in which they arrived."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from nightrank.errors import ContractError, InputMissingError
+from nightrank.nights import ONE_DAY
+
+RUN_DATE = "{run_date}"
+DAY = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
+DAY_GLOB = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]"
+# Hadoop writes file:/a, Spark file:///a; without the scheme both are a.
+SCHEME = "^[A-Za-z][A-Za-z0-9+.-]*:/*"
+
+
+@dataclass(frozen=True)
+class Arrivals:
+    """The nights asked for, first..last, seen from `tonight`."""
+
+    first: date
+    last: date
+    tonight: date
+
+
+@dataclass(frozen=True)
+class Found:
+    """Paths that hold bytes, and which part of a path names its night (None: a static log)."""
+
+    paths: tuple[str, ...]
+    night_part: int | None
+
+
+def find(spark: SparkSession, template: str, asked: Arrivals, allow_empty: bool) -> Found:
+    """The paths of the nights asked for, on any file system that Spark reads.
+
+    Raises InputMissingError where tonight's path (or the static one) is not there, ContractError where it is empty.
+    Earlier nights may be missing: a shop that was closed has no log.
+    """
+    paths, part = _matching(spark, template)
+    if part is not None:
+        nights = {path: _night_of(path, part) for path in paths}
+        paths = [path for path in paths if (day := nights[path]) and asked.first <= day <= asked.last]
+        needed = [path for path in paths if nights[path] == asked.tonight]
+    else:
+        needed = paths
+    wanted_now = part is None or asked.first <= asked.tonight <= asked.last
+    if wanted_now and not needed:
+        raise InputMissingError(
+            f"Source '{template.replace(RUN_DATE, asked.tonight.isoformat())}' cannot be read: no such path. "
+            "Deliver the log, or change the path in section source of the config."
+        )
+    filled = [path for path in paths if _holds_bytes(spark, path)]
+    if wanted_now and not set(needed) & set(filled):
+        refuse_empty(template, asked, allow_empty)
+    return Found(tuple(filled), part)
+
+
+def refuse_empty(template: str, asked: Arrivals, allow_empty: bool) -> None:
+    """Raises ContractError for a log without rows, unless the config allows it."""
+    if not allow_empty:
+        raise ContractError(
+            f"Source '{template.replace(RUN_DATE, asked.tonight.isoformat())}' cannot be used: expected rows, found "
+            "none. Deliver the log again, or set source.allow_empty to take an empty one."
+        )
+
+
+def read_lines(spark: SparkSession, template: str, asked: Arrivals, allow_empty: bool) -> DataFrame:
+    """The non-blank lines of text files, compressed or not: (value, night); night is null for a static log."""
+    found = find(spark, template, asked, allow_empty)
+    if not found.paths:
+        return spark.createDataFrame([], "value string, night date")
+    lines = spark.read.text(list(found.paths)).select("value", night_of_file(found).alias("night"))
+    refuse_rowless(lines, template, asked, allow_empty)
+    return lines.filter(F.trim("value") != "")
+
+
+def refuse_rowless(frame: DataFrame, template: str, asked: Arrivals, allow_empty: bool) -> None:
+    """Raises ContractError where files are there but hold no row for tonight (a header only, an empty archive)."""
+    tonight = frame.filter(F.col("night").isNull() | (F.col("night") == F.lit(asked.tonight)))
+    if asked.first <= asked.tonight <= asked.last and not allow_empty and tonight.isEmpty():
+        refuse_empty(template, asked, allow_empty)
+
+
+def night_of_file(found: Found) -> Column:
+    """The night that a file's path names, as a date; null for a static log."""
+    if found.night_part is None:
+        return F.lit(None).cast("date")
+    parts = F.split(F.regexp_replace(F.col("_metadata.file_path"), SCHEME, ""), "/")
+    return F.regexp_extract(F.get(parts, F.lit(found.night_part)), DAY, 0).try_cast("date")
+
+
+def arriving(frame: DataFrame, asked: Arrivals) -> DataFrame:
+    """`frame` (with ts and night) with the night of arrival instead of `night`, the nights asked for only.
+
+    Rows of a static log arrive on the date of their own ts; those without a readable ts arrive tonight. The static
+    filter is on ts itself, so that Parquet can skip row groups.
+    """
+    after_last = asked.last + ONE_DAY
+    own_time = (F.col("ts") >= F.lit(asked.first)) & (F.col("ts") < F.lit(after_last))
+    within = F.col("night").isNotNull() | F.col("ts").isNull() | own_time
+    arrived = F.coalesce(F.col("night"), F.to_date("ts"), F.lit(asked.tonight))
+    return frame.filter(within).withColumn("arrived", arrived).drop("night")
+
+
+def _matching(spark: SparkSession, template: str) -> tuple[list[str], int | None]:
+    jvm: Any = spark._jvm
+    pattern = jvm.org.apache.hadoop.fs.Path(template.replace(RUN_DATE, DAY_GLOB))
+    system = pattern.getFileSystem(_hadoop(spark))
+    statuses = system.globStatus(pattern) or []
+    parts = re.sub(SCHEME, "", system.makeQualified(pattern).toString()).split("/")
+    night_part = next((at for at, part in enumerate(parts) if DAY_GLOB in part), None)
+    return sorted(status.getPath().toString() for status in statuses), night_part
+
+
+def _night_of(path: str, part: int) -> date | None:
+    found = re.search(DAY, re.sub(SCHEME, "", path).split("/")[part])
+    try:
+        return date.fromisoformat(found.group()) if found else None
+    except ValueError:
+        return None
+
+
+def _holds_bytes(spark: SparkSession, path: str) -> bool:
+    jvm: Any = spark._jvm
+    folder = jvm.org.apache.hadoop.fs.Path(path)
+    files = folder.getFileSystem(_hadoop(spark)).listFiles(folder, True)
+    while files.hasNext():
+        status = files.next()
+        if status.getLen() > 0 and not status.getPath().getName().startswith(("_", ".")):
+            return True
+    return False
+
+
+def _hadoop(spark: SparkSession) -> Any:
+    java: Any = spark._jsparkSession
+    return java.sessionState().newHadoopConf()

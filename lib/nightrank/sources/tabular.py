@@ -1,0 +1,86 @@
+"""Columns of Parquet, JSON lines and CSV, as they are in the files, beside the night that a path names."""
+
+from __future__ import annotations
+
+from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped] # py4j has no type hints
+from pyspark.errors import PySparkException
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from nightrank.errors import ContractError
+from nightrank.sources.parsing import BAD, parsed_lines, twin
+from nightrank.sources.reading import Arrivals, find, night_of_file, read_lines, refuse_rowless
+
+
+def read_text_columns(
+    spark: SparkSession, form: str, template: str, shape: T.StructType, asked: Arrivals, allow_empty: bool
+) -> DataFrame:
+    """JSON lines or CSV as string columns in `shape`'s twin, with night and `_bad`; CSV holds arrays as JSON text.
+
+    A column that a CSV file does not have is not in the result; JSON lines have every column.
+    """
+    if form == "json":
+        return parsed_lines(read_lines(spark, template, asked, allow_empty), shape)
+    rows = _read_csv(spark, template, asked, allow_empty)
+    nested = {
+        field.name: F.from_json(field.name, twin(field.dataType).simpleString(), {"mode": "PERMISSIVE"})
+        for field in shape.fields
+        if field.name in rows.columns and isinstance(field.dataType, (T.ArrayType, T.MapType, T.StructType))
+    }
+    for name, parsed in nested.items():
+        broken = F.col(name).isNotNull() & parsed.isNull()
+        rows = rows.withColumn(BAD, F.coalesce(F.col(BAD), F.when(broken, F.col(name)))).withColumn(name, parsed)
+    return rows
+
+
+def read_parquet(
+    spark: SparkSession, template: str, shape: T.StructType, asked: Arrivals, allow_empty: bool
+) -> DataFrame:
+    """Parquet files with all their columns, and night; `shape` where there is no file and none is allowed.
+
+    Raises ContractError for a file that lost its bytes (Spark would skip it silently) and for nights whose columns
+    contradict each other.
+    """
+    found = find(spark, template, asked, allow_empty)
+    if not found.paths:
+        return spark.createDataFrame([], shape).withColumn("night", F.lit(None).cast("date"))
+    try:
+        # Every footer is read: without it a column that some nights lack, or a file without bytes, is lost in silence.
+        frame = spark.read.option("mergeSchema", "true").parquet(*found.paths)
+    except (PySparkException, Py4JJavaError) as error:
+        raise ContractError(f"Source '{template}' cannot be used: {_cause(error)}. Deliver it again.") from None
+    frame = frame.select("*", night_of_file(found).alias("night"))
+    refuse_rowless(frame, template, asked, allow_empty)
+    return frame
+
+
+def require_columns(frame: DataFrame, required: frozenset[str], template: str) -> None:
+    """Raises ContractError naming each required column that `frame` does not have."""
+    lacking = sorted(required - set(frame.columns))
+    if lacking:
+        raise ContractError(
+            f"Source '{template}' cannot be used: expected columns {', '.join(lacking)}, found only "
+            f"{', '.join(sorted(frame.columns))}. Add them to the log, or name them in section source of the config."
+        )
+
+
+def _read_csv(spark: SparkSession, template: str, asked: Arrivals, allow_empty: bool) -> DataFrame:
+    found = find(spark, template, asked, allow_empty)
+    if not found.paths:
+        return spark.createDataFrame([], f"{BAD} string, night date")
+    # RFC 4180: quotes are doubled, and quoted text may hold line ends. enforceSchema off: files whose header differs
+    # from the first one's are refused, where Spark would match their columns by place.
+    options = {"header": "true", "escape": '"', "multiLine": "true", "enforceSchema": "false"}
+    names = spark.read.options(**options).csv(list(found.paths)).columns
+    schema = T.StructType([T.StructField(name, T.StringType()) for name in (*names, BAD)])
+    reader = spark.read.options(**options, mode="PERMISSIVE", columnNameOfCorruptRecord=BAD).schema(schema)
+    frame = reader.csv(list(found.paths)).select("*", night_of_file(found).alias("night"))
+    refuse_rowless(frame, template, asked, allow_empty)
+    return frame
+
+
+def _cause(error: Exception) -> str:
+    lines = str(error).splitlines()
+    causes = [line.strip() for line in lines if line.strip().startswith("Caused by: ")]
+    return causes[-1].removeprefix("Caused by: ") if causes else lines[0]

@@ -1,0 +1,156 @@
+"""The convention of OpenSearch's User Behavior Insights: queries and events as JSON lines, in one file or two.
+
+An event is a document with action_name, a query one without. A bulk file's action lines (`{"index": …}`) are no rows.
+"""
+
+from __future__ import annotations
+
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from nightrank.config import Config
+from nightrank.contract import DOUBLE, STRING, STRINGS, TIME, columns
+from nightrank.sources.canonical import read_catalogue
+from nightrank.sources.parsing import BAD, ill_typed, moment, parsed_lines, problems, typed
+from nightrank.sources.reading import Arrivals, arriving, read_lines
+from nightrank.sources.ubi_slates import HIT_IDS, slate, slate_is_ill_typed, with_shown
+from nightrank.tables import ANONYMOUS, CATALOGUE, RAW_EVENTS, RAW_ITEMS, RAW_SEARCHES
+
+ACTIONS = {
+    "click": "click", "item_click": "click", "product_click": "click", "add_to_cart": "cart", "cart": "cart",
+    "purchase": "buy", "buy": "buy", "checkout": "buy", "view": "view", "item_view": "view", "product_view": "view",
+    "like": "like", "dislike": "dislike", "hide": "hide", "share": "share", "rate": "rate",
+}  # fmt: skip
+BULK = ("index", "create", "update", "delete")
+OBJECT = columns(object_id=STRING, object_id_field=STRING, title=STRING, name=STRING, description=STRING)
+EVENT_ATTRIBUTES = columns(
+    session_id=STRING, quantity=DOUBLE, price=DOUBLE, rating=DOUBLE, device=STRING, object=OBJECT,
+    position=columns(ordinal=STRING),
+)  # fmt: skip
+QUERY_ATTRIBUTES = columns(
+    base_scores=STRINGS, sponsored=STRINGS, propensities=STRINGS, device=STRING, policy_id=STRING
+)
+DOCUMENT = columns(
+    action_name=STRING, event_id=STRING, message_id=STRING, query_id=STRING, client_id=STRING, user_id=STRING,
+    session_id=STRING, timestamp=TIME, user_query=STRING, application=STRING, query_attributes=QUERY_ATTRIBUTES,
+    event_attributes=EVENT_ATTRIBUTES, **dict.fromkeys(HIT_IDS, STRINGS), **dict.fromkeys(BULK, STRING),
+)  # fmt: skip
+FIGURES = ("quantity", "price", "rating")
+
+
+def read_events(spark: SparkSession, config: Config, asked: Arrivals) -> DataFrame:
+    """RAW_EVENTS: every document with action_name, and every line that cannot be read, but impressions.
+
+    An action that is not in ACTIONS stays as it is, for the contract to judge; so do events without an item.
+    """
+    events = _documents(spark, config.source.events, asked, config).filter(_is_event(config))
+    behaviour = ~F.coalesce(F.lower("action_name").isin(*config.source.ignored_actions), F.lit(False))
+    figures = [F.col(f"event_attributes.{name}") for name in FIGURES]
+    return (
+        events.filter(behaviour)
+        .withColumns({name: typed(text, DOUBLE) for name, text in zip(FIGURES, figures, strict=True)})
+        .withColumn("problems", problems(_time_is_ill(), *[ill_typed(text, DOUBLE) for text in figures]))
+        .withColumn("item_id", _item_id(config))
+        .withColumn("user_id", _user())
+        .withColumn("session_id", F.coalesce("session_id", "event_attributes.session_id"))
+        .withColumn("device", F.col("event_attributes.device"))
+        .withColumn("event_id", _event_id())
+        .withColumn("action", _action())
+        .select(*RAW_EVENTS.names)
+    )
+
+
+def read_searches(spark: SparkSession, config: Config, asked: Arrivals) -> DataFrame:
+    """RAW_SEARCHES: the slate is the query's hit ids, else its impressions by ordinal.
+
+    Queries lie in source.searches, or among the events where that is null or names the same path.
+    """
+    path = config.source.searches or config.source.events
+    shared = path == config.source.events
+    documents = _documents(spark, path, asked, config)
+    queries = documents.filter(~_is_event(config)) if shared else documents
+    events = documents if shared else _documents(spark, config.source.events, asked, config)
+    attributes = F.col("query_attributes")
+    return (
+        with_shown(queries, events.withColumn("item_id", _item_id(config)))
+        .withColumn("problems", problems(_time_is_ill(), slate_is_ill_typed(attributes)))
+        .withColumn("slate", slate(F.col("shown"), attributes))
+        .withColumn("user_id", _user())
+        .withColumn("query", F.col("user_query"))
+        .withColumn("device", attributes["device"])
+        .withColumn("policy_id", attributes["policy_id"])
+        .withColumn("derived", F.lit(False))
+        .select(*RAW_SEARCHES.names)
+    )
+
+
+def read_items(spark: SparkSession, config: Config, asked: Arrivals) -> DataFrame:
+    """RAW_ITEMS from the catalogue's JSON lines; without one, from what the events say about their objects.
+
+    Such an item's title is the object's title, name or description, else its id; a version with a title counts as
+    updated when it was seen, one without never replaces it.
+    """
+    if config.source.items is not None:
+        return read_catalogue(spark, config, asked, "json")
+    events = _documents(spark, config.source.events, asked, config).filter("action_name IS NOT NULL")
+    known = F.lower("action_name").isin(*ACTIONS, *config.source.ignored_actions)
+    said = F.col("event_attributes.object")
+    title = F.coalesce(*[_filled(said[name]) for name in ("title", "name", "description")])
+    seen = (
+        events.filter(known)
+        .select(_item_id(config).alias("item_id"), title.alias("title"), "ts", "arrived")
+        .filter("item_id IS NOT NULL")
+        .withColumn("updated_at", F.when(F.col("title").isNotNull(), F.col("ts")))
+        .groupBy("item_id", "arrived")
+        .agg(F.max(F.struct("updated_at", "title")).alias("newest"))
+        .select("item_id", "arrived", "newest.*")
+        .withColumn("title", F.coalesce("title", "item_id"))
+        .withColumn("problems", F.array().cast(STRINGS))
+    )
+    unsaid = {name: F.lit(None).cast(kind) for name, kind in CATALOGUE.items() if name not in seen.columns}
+    return seen.withColumns(unsaid).select(*RAW_ITEMS.names)
+
+
+def _documents(spark: SparkSession, path: str, asked: Arrivals, config: Config) -> DataFrame:
+    documents = parsed_lines(read_lines(spark, path, asked, config.source.allow_empty), DOCUMENT)
+    bulk_action = F.coalesce(*BULK).isNotNull() & F.coalesce("action_name", "query_id", "user_query", BAD).isNull()
+    return arriving(documents.filter(~bulk_action).withColumn("ts", moment(F.col("timestamp"))), asked)
+
+
+def _is_event(config: Config) -> Column:
+    """In a shared file a document without action_name but with a query_id is a query; a broken line is an event."""
+    shared = config.source.searches in {None, config.source.events}
+    return F.col("action_name").isNotNull() | F.col("query_id").isNull() if shared else F.lit(True)
+
+
+def _item_id(config: Config) -> Column:
+    said = F.col("event_attributes.object")
+    if config.source.object_id_field is None:
+        return _filled(said["object_id"])
+    named = F.coalesce(said["object_id_field"] == config.source.object_id_field, F.lit(True))
+    return F.when(named, _filled(said["object_id"]))
+
+
+def _user() -> Column:
+    return F.coalesce(_filled(F.col("client_id")), _filled(F.col("user_id")), F.lit(ANONYMOUS))
+
+
+def _event_id() -> Column:
+    """The log's own id, else a hash of what the document says: a line sent twice is then a duplicate."""
+    said = F.to_json(F.struct("user_id", "action_name", "query_id", "session_id", "timestamp", "event_attributes"))
+    hashed = F.sha2(F.when(F.col(BAD).isNull(), said).otherwise(F.col("value")), 256)
+    return F.coalesce(_filled(F.col("event_id")), _filled(F.col("message_id")), hashed)
+
+
+def _action() -> Column:
+    named = F.lower(F.trim("action_name"))
+    names = F.create_map(*[F.lit(word) for pair in ACTIONS.items() for word in pair])
+    return F.coalesce(F.try_element_at(names, named), named)
+
+
+def _time_is_ill() -> Column:
+    return ill_typed(F.col("timestamp"), TIME)
+
+
+def _filled(text: Column) -> Column:
+    return F.when(F.trim(text) != "", text)

@@ -1,0 +1,79 @@
+"""What a UBI query showed: its hit ids, or the impressions that name it, with what query_attributes say of them."""
+
+from __future__ import annotations
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from nightrank.contract import DOUBLE, FLAG, INT
+from nightrank.sources.parsing import any_of, ill_typed, typed
+
+# What the plugin writes, what its README said, what the documentation said.
+HIT_IDS = ("query_response_hit_ids", "query_response_object_ids", "query_response_objects_ids")
+
+
+def with_shown(queries: DataFrame, events: DataFrame) -> DataFrame:
+    """`queries` with `shown`: array of (item_id, position) in order; null where nothing says what was shown."""
+    hits = F.coalesce(*[F.when(F.size(name) > 0, F.col(name)) for name in HIT_IDS])
+    in_order = F.transform(hits, lambda item, at: F.struct(item.alias("item_id"), (at + 1).alias("position")))
+    return (
+        queries.withColumn("hits", in_order)
+        .join(_impressions(events), on="query_id", how="left")
+        .withColumn("shown", F.coalesce("hits", "impressions"))
+    )
+
+
+def slate(shown: Column, attributes: Column) -> Column:
+    """The RAW slate: `shown` with base score, sponsored and propensity, whose arrays follow the same order."""
+
+    def entry(one: Column, at: Column) -> Column:
+        return F.struct(
+            one["item_id"].alias("item_id"),
+            one["position"].cast(INT).alias("position"),
+            typed(F.get(attributes["base_scores"], at), DOUBLE).alias("base_score"),
+            F.coalesce(typed(F.get(attributes["sponsored"], at), FLAG), F.lit(False)).alias("sponsored"),
+            typed(F.get(attributes["propensities"], at), DOUBLE).alias("propensity"),
+        )
+
+    return F.transform(shown, entry)
+
+
+def slate_is_ill_typed(attributes: Column) -> Column:
+    """Whether an array of query_attributes holds something that is not of its type."""
+
+    def ill(name: str, kind: T.DataType) -> Column:
+        return F.coalesce(F.exists(attributes[name], lambda one: ill_typed(one, kind)), F.lit(False))
+
+    return any_of([ill("base_scores", DOUBLE), ill("propensities", DOUBLE), ill("sponsored", FLAG)])
+
+
+def _impressions(events: DataFrame) -> DataFrame:
+    """The items that each query_id's impressions name: (query_id, impressions), an item at its first position.
+
+    Some applications count ordinals from 0, some from 1: the smallest one that an application logs tells which.
+    """
+    placed = events.filter("action_name IS NOT NULL").select(
+        "query_id",
+        "item_id",
+        F.lower("action_name").alias("action"),
+        F.coalesce("application", F.lit("")).alias("application"),
+        typed(F.col("event_attributes.position.ordinal"), INT).alias("ordinal"),
+    )
+    bases = placed.groupBy("application").agg(F.when(F.min("ordinal") <= 0, 0).otherwise(1).alias("base"))
+    return (
+        placed.filter("action = 'impression' AND item_id IS NOT NULL AND ordinal IS NOT NULL")
+        .join(bases, on="application", how="inner")
+        .groupBy("query_id", "item_id")
+        .agg(F.min(F.col("ordinal") - F.col("base") + 1).alias("position"))
+        .groupBy("query_id")
+        .agg(F.array_sort(F.collect_list(F.struct("position", "item_id"))).alias("ordered"))
+        .select(
+            "query_id",
+            F.transform("ordered", _item_first).alias("impressions"),
+        )
+    )
+
+
+def _item_first(placed: Column) -> Column:
+    return F.struct(placed["item_id"].alias("item_id"), placed["position"].alias("position"))

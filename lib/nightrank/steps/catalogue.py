@@ -1,0 +1,59 @@
+"""The catalogue of a night, from tables to arrays that every worker maps into memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from nightrank.config import Config
+from nightrank.models.catalogue import Catalogue, from_arrays, make_catalogue
+from nightrank.steps.arrays import collect_arrays, share_arrays
+
+Loader = Callable[[], Catalogue]
+
+
+def share_catalogue(items: DataFrame, item_neighbours: DataFrame, config: Config) -> Loader:
+    """A loader that gives each worker the catalogue of `items` (item_id, tokens, vector), mapped into memory.
+
+    item_neighbours: one snapshot; its diagonal is the popularity. Raises ContractError for more items than
+    ranker_runs.max_items.
+    """
+    arrays = share_arrays(items, collect_catalogue(items, item_neighbours, config).arrays())
+    return lambda: from_arrays(arrays())
+
+
+def collect_catalogue(items: DataFrame, item_neighbours: DataFrame, config: Config) -> Catalogue:
+    """The catalogue on the driver."""
+    near = item_neighbours.where(F.col("rank").between(0, config.item_neighbours.neighbours))
+    listed = near.groupBy("item_id").agg(
+        F.max(F.when(F.col("rank") == 0, F.col("weight"))).alias("popularity"),
+        F.array_sort(F.collect_list(F.when(F.col("rank") > 0, F.struct("rank", "neighbour_id", "weight")))).alias(
+            "near"
+        ),
+    )
+    flat = (
+        items.select("item_id", "tokens", "vector")
+        .join(listed, on="item_id", how="left")
+        .select(
+            "item_id",
+            "tokens",
+            "vector",
+            F.coalesce("popularity", F.lit(0.0)).alias("popularity"),
+            F.coalesce(F.col("near.neighbour_id"), F.array().cast("array<string>")).alias("neighbours"),
+            F.coalesce(F.col("near.weight"), F.array().cast("array<double>")).alias("weights"),
+        )
+        .orderBy("item_id")
+    )
+    found = collect_arrays(flat, config.ranker_runs.max_items, "items of the catalogue (ranker_runs.max_items)")
+    return make_catalogue(
+        item_ids=found["item_id"].astype(np.str_),
+        tokens=list(found["tokens"]),
+        neighbours=list(found["neighbours"]),
+        neighbour_weights=list(found["weights"]),
+        popularity=found["popularity"].astype(np.float64),
+        vectors=np.stack(list(found["vector"])) if len(found["vector"]) else np.zeros((0, 1), dtype=np.float32),
+        popular_per_token=config.rerank_weights.popular_per_facet,
+    )

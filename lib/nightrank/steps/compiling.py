@@ -1,0 +1,99 @@
+"""Rows from profiles: the one function that makes tonight's rows and the rows that searches are judged with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pandas
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from nightrank.config import Config
+from nightrank.models.artefact import Ranker
+from nightrank.models.row import Row, compile_rows
+from nightrank.steps.catalogue import Loader, share_catalogue
+from nightrank.steps.shoppers import flat_shoppers, group_shoppers, read_shopper
+
+COMPILED = (
+    "user_id string, facet_weights map<string, double>, item_boosts map<string, double>, interest array<tinyint>, "
+    "evidence bigint"
+)
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """Rows of weights (columns COMPILED) of shoppers and of groups, and the catalogue that they were compiled with."""
+
+    rows: DataFrame
+    groups: DataFrame
+    catalogue: Loader
+
+
+def compile_profiles(
+    user_profiles: DataFrame,
+    item_tokens: DataFrame,
+    item_neighbours: DataFrame,
+    ranker: Ranker,
+    config: Config,
+    searches: DataFrame | None = None,
+) -> Compiled:
+    """The rows of the shoppers in one snapshot of profiles, and of its groups (segments, anonymous); without gates.
+
+    item_tokens: one night, all code versions. item_neighbours: one snapshot. searches: only the rows of shoppers who
+    made one of these; None: of all.
+    """
+    items = item_tokens.where(F.col("code_version") == ranker.code_version)
+    catalogue = share_catalogue(items, item_neighbours, config)
+    shoppers = flat_shoppers(user_profiles.withColumn("as_of", F.col("run_date")), config)
+    wanted = shoppers
+    if searches is not None:
+        wanted = shoppers.join(searches.select("user_id").distinct(), on="user_id", how="left_semi")
+    groups = group_shoppers(shoppers, config)
+    return Compiled(
+        compiled_rows(wanted, catalogue, ranker, config), compiled_rows(groups, catalogue, ranker, config), catalogue
+    )
+
+
+def compiled_rows(shoppers: DataFrame, catalogue: Loader, ranker: Ranker, config: Config) -> DataFrame:
+    """One row of weights a shopper, in columns COMPILED.
+
+    shoppers: flat rows (shoppers.COLUMNS), one as_of date. They are scored in fixed buckets of their id, in id order,
+    so that a rerun gives the same bits whatever the partitions.
+    """
+    bucket = F.pmod(F.xxhash64("user_id"), F.lit(config.rerank_weights.buckets))
+    return (
+        shoppers.withColumn("bucket", bucket)
+        .groupBy("bucket")
+        .applyInPandas(_compile_bucket(catalogue, ranker, config), schema=COMPILED)
+    )
+
+
+def _compile_bucket(
+    catalogue: Loader, ranker: Ranker, config: Config
+) -> Callable[[pandas.DataFrame], pandas.DataFrame]:
+    def compile_bucket(bucket: pandas.DataFrame) -> pandas.DataFrame:
+        bucket = bucket.sort_values("user_id", kind="stable")
+        items = catalogue()
+        decay = config.training_examples.recent_decay
+        shoppers = [read_shopper(items, row, decay) for row in bucket.itertuples(index=False)]
+        rows = compile_rows(items, ranker, shoppers, config.rerank_weights)
+        return pandas.DataFrame(
+            [
+                _as_columns(user, evidence, row)
+                for user, evidence, row in zip(bucket.user_id, bucket.evidence, rows, strict=True)
+            ]
+        )
+
+    return compile_bucket
+
+
+def _as_columns(user_id: str, evidence: int, row: Row) -> dict[str, Any]:
+    return {
+        "user_id": user_id,
+        "facet_weights": row.facet_weights,
+        "item_boosts": row.item_boosts,
+        "interest": row.interest,
+        "evidence": evidence,
+    }

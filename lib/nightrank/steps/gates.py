@@ -1,0 +1,164 @@
+"""gates: gain of personalising by class and evidence, on searches that the ranker has not seen.
+
+Searches of the night before, which the ranker did not train on, are scored with rows compiled from what stood the
+night before that. A kind of search gets the alpha that gained most, and 0 where the interval of the gain touches 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pandas
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from nightrank.config import Config
+from nightrank.models.artefact import Ranker
+from nightrank.models.gate import Gate, fit_gate, ndcg_by_alpha
+from nightrank.nights import ONE_DAY, Night, end_of
+from nightrank.steps.arrays import Arrays, collect_arrays
+from nightrank.steps.compiling import compile_profiles
+from nightrank.steps.gating import without_gates
+from nightrank.steps.judging import organic, scored_slates, slates_after
+from nightrank.steps.rankers import contenders
+from nightrank.steps.slates import flat_slates
+from nightrank.tables import CLASSES, GATES
+
+SEED = 20  # of the bootstrap; any fixed number: a rerun must draw the same samples
+TRIED = "query_id string, user_id string, query_class string, evidence bigint, weight double, ndcgs array<double>"
+
+
+def build_gates(
+    searches: DataFrame,
+    user_profiles: DataFrame,
+    item_neighbours: DataFrame,
+    query_classes: DataFrame,
+    item_tokens: DataFrame,
+    propensities: DataFrame,
+    ranker_runs: DataFrame,
+    promotions: DataFrame,
+    night: Night,
+    config: Config,
+) -> DataFrame:
+    """One row a ranker, class and evidence bucket. No rows where no search of the night before can be judged.
+
+    searches: last night's; user_profiles, item_neighbours, query_classes: snapshots of the night before that.
+    """
+    slates = flat_slates(searches, propensities, query_classes, config)
+    judged = organic(slates_after(slates, end_of(night.run_date - 2 * ONE_DAY)))
+    rows = [
+        row
+        for contender in contenders(ranker_runs, promotions, night.run_date, config)
+        if contender.ranker is not None
+        for row in _gates_of(
+            contender.ranker_id, contender.ranker, judged, user_profiles, item_tokens, item_neighbours, config
+        )
+    ]
+    return searches.sparkSession.createDataFrame(rows, GATES.columns)
+
+
+def _gates_of(
+    ranker_id: str,
+    ranker: Ranker,
+    slates: DataFrame,
+    user_profiles: DataFrame,
+    item_tokens: DataFrame,
+    item_neighbours: DataFrame,
+    config: Config,
+) -> list[tuple[object, ...]]:
+    compiled = compile_profiles(user_profiles, item_tokens, item_neighbours, ranker, config, slates)
+    own, groups = without_gates(compiled.rows), without_gates(compiled.groups)
+    scored = scored_slates(slates, own, groups, compiled.catalogue)
+    spreads = _spreads(slates)
+    alphas = {c: _alphas(ranker, i, config) for i, c in enumerate(CLASSES)}
+    clips = {c: config.gates.bound_spreads * spreads.get(c, 1.0) for c in CLASSES}
+    columns = scored.mapInPandas(
+        _tried(alphas, clips, config.evaluations.cutoff),
+        schema=TRIED,
+    )
+    sampled = columns.orderBy(F.xxhash64("query_id"), "query_id").limit(config.gates.max_searches)
+    tried = collect_arrays(sampled.orderBy("user_id", "query_id"), config.gates.max_searches, "searches of the gates")
+    if not len(tried["query_id"]):
+        return []
+    return [row for c in CLASSES for row in _rows_of_class(ranker_id, tried, c, alphas[c], clips[c], config)]
+
+
+def _alphas(ranker: Ranker, class_index: int, config: Config) -> list[float]:
+    """The alphas to try: multiples of what brings the row's unit (logits) to that of the base score."""
+    unit = 1.0 / float(ranker.engine_coefficients[class_index, 0])
+    return [multiple * unit for multiple in config.gates.alphas]
+
+
+def _spreads(slates: DataFrame) -> dict[str, float]:
+    """The mean over searches of the standard deviation of a slate's base scores, by class."""
+    count = F.size("slate_base")
+    mean = F.aggregate("slate_base", F.lit(0.0), lambda total, base: total + base) / count
+    squares = F.aggregate("slate_base", F.lit(0.0), lambda total, base: total + base * base) / count
+    spread = F.sqrt(F.greatest(squares - mean * mean, F.lit(0.0)))
+    millionths = F.sum(F.round(spread * 1_000_000).cast("bigint")) / F.count(F.lit(1)) / 1_000_000
+    found = collect_arrays(
+        slates.groupBy("query_class").agg(millionths.alias("spread")).orderBy("query_class"),
+        len(CLASSES),
+        "query classes",
+    )
+    return {c: s for c, s in zip(found["query_class"].tolist(), found["spread"].tolist(), strict=True) if s > 0}
+
+
+def _tried(
+    alphas: dict[str, list[float]], clips: dict[str, float], cutoff: int
+) -> Callable[[Iterator[pandas.DataFrame]], Iterator[pandas.DataFrame]]:
+    def tried(batches: Iterator[pandas.DataFrame]) -> Iterator[pandas.DataFrame]:
+        for batch in batches:
+            rows = [_tried_row(row, alphas, clips, cutoff) for row in batch.itertuples(index=False)]
+            yield pandas.DataFrame(rows, columns=[column.split()[0] for column in TRIED.split(", ")])
+
+    return tried
+
+
+def _tried_row(row: Any, alphas: dict[str, list[float]], clips: dict[str, float], cutoff: int) -> tuple[Any, ...]:
+    base, sums, gains = (np.asarray(column) for column in (row.slate_base, row.slate_sums, row.slate_gains))
+    tie_order = np.argsort(np.argsort(row.slate_item_ids))
+    ndcgs = ndcg_by_alpha(base, sums, gains, tie_order, alphas[row.query_class], clips[row.query_class], cutoff)
+    weight = float(gains.sum() / np.sum(row.slate_logged_gains))
+    return row.query_id, row.user_id, row.query_class, row.evidence, weight, ndcgs
+
+
+def _rows_of_class(
+    ranker_id: str, tried: Arrays, query_class: str, alphas: Sequence[float], clip: float, config: Config
+) -> list[tuple[object, ...]]:
+    """One gate a bucket of evidence; one with too few searches takes the gate of all shoppers with any evidence."""
+    of_class = tried["query_class"] == query_class
+    pooled = _fit(tried, of_class & (tried["evidence"] > 0), alphas, clip, config)
+    limits = [*config.gates.evidence_buckets, np.iinfo(np.int64).max]
+    rows: list[tuple[object, ...]] = []
+    for low, high in zip((0, *limits[:-1]), limits, strict=True):
+        within = of_class & (tried["evidence"] >= low) & (tried["evidence"] < high)
+        enough = within.sum() >= config.gates.min_searches
+        gate = _fit(tried, within, alphas, clip, config) if enough or low == 0 else pooled
+        gate = (
+            gate if enough or low > 0 else Gate(0.0, 0.0, gate.gain, gate.lower, gate.upper, gate.searches, gate.users)
+        )
+        rows.append(
+            (
+                ranker_id,
+                query_class,
+                int(low),
+                gate.alpha,
+                gate.bound,
+                gate.gain,
+                gate.lower,
+                gate.upper,
+                gate.searches,
+                gate.users,
+            )
+        )
+    return rows
+
+
+def _fit(tried: Arrays, chosen: np.ndarray, alphas: Sequence[float], clip: float, config: Config) -> Gate:
+    ndcgs = np.stack(list(tried["ndcgs"]))[chosen]
+    return fit_gate(
+        tried["user_id"][chosen], tried["weight"][chosen], ndcgs, alphas, clip, config.gates.bootstrap, SEED
+    )

@@ -1,0 +1,123 @@
+"""From training_examples to numpy, through petastorm: the only file that reads with it.
+
+Each fold is written as Parquet, ordered by (example_order, query_id) over the whole fold, into a folder that is
+removed afterwards; each pass opens a new reader on the list of its files. Every pass counts its rows and checks their
+order: a pass that is short, long or out of order is an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import numpy as np
+from numpy.typing import NDArray
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from nightrank.errors import ContractError
+from nightrank.models.batches import Columns
+
+FOLDS = ("train", "valid")
+NUMERIC = (
+    "class_index",
+    "example_order",
+    "item_index",
+    "engine_features",
+    "shopper_features",
+    "gains",
+    "recent_index",
+    "recent_weight",
+    "slate_weight",
+)
+_CACHE_SETTING = "petastorm.spark.converter.parentCacheDirUrl"
+
+
+@dataclass(frozen=True)
+class Feed:
+    """rows: how many each fold has. examples: starts a pass over a fold: parts of numeric columns, in order."""
+
+    rows: dict[str, int]
+    examples: Callable[[str], Iterator[Columns]]
+
+
+@contextmanager
+def petastorm_feed(training_examples: DataFrame, folder: str) -> Iterator[Feed]:
+    """The feed of tonight's examples; the files under `folder` are removed on leaving.
+
+    folder: a path or URL that the driver and the executors share.
+    """
+    from nightrank.steps.petastorm_compat import install
+
+    install()
+    training_examples.sparkSession.conf.set(_CACHE_SETTING, _url(folder))
+    with ExitStack() as written:
+        folds = {fold: written.enter_context(_written(training_examples, fold)) for fold in FOLDS}
+        yield Feed({fold: len(folds[fold]) for fold in FOLDS}, partial(_one_pass, folds))
+
+
+@contextmanager
+def _written(training_examples: DataFrame, fold: str) -> Iterator[Any]:
+    """petastorm's converter of one fold."""
+    from petastorm.spark import make_spark_converter
+
+    ordered = training_examples.where(F.col("fold") == fold).orderBy("example_order", "query_id").select(*NUMERIC)
+    converter = make_spark_converter(ordered, dtype=None)
+    try:
+        yield converter
+    finally:
+        converter.delete()
+
+
+def _one_pass(folds: dict[str, Any], fold: str) -> Iterator[Columns]:
+    expected, read, last = len(folds[fold]), 0, -(2**63)
+    try:
+        for columns in _parts(folds[fold].file_urls) if expected else ():
+            last = _refuse_disorder(columns["example_order"], last, fold)
+            read += len(columns["example_order"])
+            yield columns
+    except OSError as error:
+        raise ContractError(_unread(fold, expected, f"found {error}")) from error
+    if read != expected:
+        raise ContractError(_unread(fold, expected, f"read {read}"))
+
+
+def _parts(file_urls: list[str]) -> Iterator[Columns]:
+    """The numeric columns of each row group, [rows] or [rows, length], from a reader of its own."""
+    from petastorm import make_batch_reader
+
+    reading = {"reader_pool_type": "dummy", "shuffle_row_groups": False, "num_epochs": 1}
+    with make_batch_reader(_in_order(file_urls), schema_fields=list(NUMERIC), **reading) as reader:
+        for part in reader:
+            yield {name: np.asarray(getattr(part, name)) for name in NUMERIC}
+
+
+def _unread(fold: str, expected: int, found: str) -> str:
+    return (
+        f"Fold '{fold}' of training_examples cannot be learned from: expected {expected} rows, as they were written, "
+        f"{found}. Look at the folder ranker_runs.feed_folder and its disk, then run the stage again."
+    )
+
+
+def _refuse_disorder(example_order: NDArray[np.int64], last: int, fold: str) -> int:
+    """The last value; ContractError where values fall."""
+    if example_order[0] < last or (example_order[1:] < example_order[:-1]).any():
+        raise ContractError(f"Fold '{fold}' of training_examples came back out of order. Report it: it is a bug.")
+    return int(example_order[-1])
+
+
+def _in_order(file_urls: list[str]) -> list[str]:
+    """The files as Spark numbered them; names as they are on disk, since petastorm opens them without decoding."""
+    return sorted((unquote(url) for url in file_urls), key=lambda url: url.rsplit("/", 1)[-1].split("-")[1].zfill(9))
+
+
+def _url(folder: str) -> str:
+    if "://" in folder:
+        return folder.rstrip("/")
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    return f"file://{Path(folder).resolve()}"

@@ -1,0 +1,103 @@
+"""promotions: the ledger: which ranker makes tonight's rows, on which evidence, or why the champion was kept."""
+
+from __future__ import annotations
+
+import numpy as np
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from nightrank.config import Config
+from nightrank.models.report_card import ALL, Figure, figures
+from nightrank.nights import Night
+from nightrank.steps.arrays import Arrays, collect_arrays
+from nightrank.steps.rankers import challenger_id, champion_id
+from nightrank.tables import PROMOTIONS
+
+NO_RANKER = "none"
+
+
+def build_promotions(
+    evaluations: DataFrame, ranker_runs: DataFrame, promotions: DataFrame, night: Night, config: Config
+) -> DataFrame:
+    """The night's one row. evaluations: tonight's and the nights before that are pooled with it.
+
+    Promotion needs the lower 95 % bound of the paired difference of nDCG, by shopper, pooled: above -margin against
+    the champion and at least 0 against alpha = 0. live_id makes tonight's rows: the promoted challenger, else the
+    champion; where nothing was ever promoted the challenger, with all its gates closed.
+    """
+    challenger, champion = challenger_id(ranker_runs, night.run_date), champion_id(promotions)
+    judged = _judged(evaluations, config)
+    found = figures(judged, config.promotions.bootstrap) if len(judged["query_id"]) else []
+    version = _code_version(ranker_runs, challenger)
+    promoted, reason = decide(found, challenger, champion, version, config)
+    live = challenger if promoted or champion is None else champion
+    nights = len(np.unique(judged["run_date"][judged["method"] == "challenger"])) if len(judged["query_id"]) else 0
+    row = (
+        challenger, champion, live or NO_RANKER, _code_version(ranker_runs, live), promoted, reason, nights,
+        [figure.row() for figure in found],
+    )  # fmt: skip
+    return evaluations.sparkSession.createDataFrame([row], PROMOTIONS.columns)
+
+
+def decide(
+    found: list[Figure], challenger: str | None, champion: str | None, code_version: str | None, config: Config
+) -> tuple[bool, str]:
+    """Whether the challenger is promoted, and why or why not."""
+    if challenger is None:
+        return False, "no challenger was trained tonight"
+    gain = _difference(found, "shop")
+    if gain is None:
+        return False, "the challenger is registered; there is nothing to judge it on yet, so alpha is 0"
+    indexed = config.item_tokens.indexed_code_version
+    if indexed is not None and indexed != code_version:
+        return False, f"code version {code_version} is not indexed yet: the shop says {indexed}"
+    if gain.lower < 0:
+        return False, f"against alpha 0 the lower bound is {gain.lower:+.4f}, needed at least 0"
+    ahead = _difference(found, "champion") if champion else None
+    margin = config.promotions.margin
+    if ahead is not None and ahead.lower <= -margin:
+        return False, f"against the champion the lower bound is {ahead.lower:+.4f}, needed above {-margin:+.4f}"
+    against = f", against the champion at least {ahead.lower:+.4f}" if ahead else ", and there is no champion"
+    return True, f"nDCG against alpha 0 at least {gain.lower:+.4f}{against}"
+
+
+def mirror_promotion(promotions: DataFrame, config: Config) -> None:
+    """Tells MLflow what tonight's row says: alias `champion`, and the figures of the challenger's run."""
+    from nightrank.models.registry import mirror_ledger
+
+    rows = promotions.select("challenger_id", "live_id", "promoted", F.col("figures").alias("figure"))
+    listed = rows.select("challenger_id", "live_id", "promoted", F.explode_outer("figure").alias("f")).select(
+        "challenger_id", "live_id", "promoted", "f.*"
+    )
+    found = collect_arrays(listed.orderBy("method", "versus", "slice", "metric"), 100_000, "figures of one night")
+    if len(found["live_id"]) and found["live_id"][0] != NO_RANKER:
+        live = str(found["live_id"][0]) if bool(found["promoted"][0]) else None
+        mirror_ledger(config, found["challenger_id"][0], live, _as_metrics(found))
+
+
+def _as_metrics(found: Arrays) -> dict[str, float]:
+    """Figures under MLflow names: `ndcg/challenger/class.category`, `ndcg/challenger-shop/all`."""
+    names = zip(found["metric"], found["method"], found["versus"], found["slice"], found["value"], strict=True)
+    return {
+        f"{metric}/{method}{'-' + versus if versus else ''}/{str(part).replace(':', '.')}": float(value)
+        for metric, method, versus, part, value in names
+        if metric is not None
+    }
+
+
+def _judged(evaluations: DataFrame, config: Config) -> Arrays:
+    most = config.evaluations.max_searches * 8 * config.promotions.pooled_nights
+    ordered = evaluations.drop("ranker_id").orderBy("user_id", "run_date", "query_id", "method", "part")
+    return collect_arrays(ordered, most, "judged searches (evaluations.max_searches, promotions.pooled_nights)")
+
+
+def _difference(found: list[Figure], versus: str) -> Figure | None:
+    return next((f for f in found if (f.method, f.versus, f.slice) == ("challenger", versus, ALL)), None)
+
+
+def _code_version(ranker_runs: DataFrame, ranker_id: str | None) -> str | None:
+    if ranker_id is None:
+        return None
+    row = ranker_runs.where(F.col("ranker_id") == ranker_id).select("code_version").distinct().orderBy("code_version")
+    found = collect_arrays(row.limit(1), 1, "code versions of one ranker")
+    return str(found["code_version"][0]) if len(found["code_version"]) else None

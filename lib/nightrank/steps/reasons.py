@@ -1,0 +1,52 @@
+"""Why a row is not accepted: conditions as native columns, all of a row's reasons in one pass."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+
+from pyspark.sql import Column
+from pyspark.sql import functions as F
+
+
+def reasons(problems: Column, conditions: Mapping[str, Column]) -> Column:
+    """The sorted array of reasons: the parser's problems and the name of each condition that holds (null: it does not).
+
+    A row is accepted when it is empty.
+    """
+    found = F.array_compact(F.array(*[F.when(holds, F.lit(name)) for name, holds in conditions.items()]))
+    return F.array_sort(F.array_distinct(F.concat(F.coalesce(problems, F.array().cast("array<string>")), found)))
+
+
+def blank(*names: str) -> Column:
+    """Whether any of the text columns is null or blank."""
+    return _any([F.col(name).isNull() | (F.trim(name) == "") for name in names])
+
+
+def overlong(longest: int, *names: str) -> Column:
+    """Whether any of the text columns has more than `longest` characters."""
+    return _any([F.coalesce(F.length(name) > longest, F.lit(False)) for name in names])
+
+
+def infinite(number: Column) -> Column:
+    """Whether a number is there but NaN or infinite."""
+    return F.coalesce(F.isnan(number) | (F.abs(number) == F.lit(float("inf"))), F.lit(False))
+
+
+def finite(number: Column) -> Column:
+    """The number, or null where it is NaN or infinite: neither ever enters a table."""
+    return F.when(~infinite(number), number)
+
+
+def any_infinite(*names: str) -> Column:
+    """Whether any of the numeric columns is NaN or infinite."""
+    return _any([infinite(F.col(name)) for name in names])
+
+
+def impossible_time(earliest: date) -> Column:
+    """Whether ts is before the shop's time, or later than the end of the day on which the row arrived."""
+    return F.coalesce((F.col("ts") < F.lit(earliest)) | (F.to_date("ts") > F.col("arrived")), F.lit(False))
+
+
+def _any(conditions: list[Column]) -> Column:
+    return F.array_contains(F.array(*conditions), True)

@@ -1,0 +1,139 @@
+"""Searches whose attribution window has closed: query, slate in order, graded gains."""
+
+from __future__ import annotations
+
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+from pyspark.sql.window import WindowSpec
+
+from nightrank.config import Config
+from nightrank.nights import Night
+from nightrank.steps.pseudonyms import shopper
+from nightrank.steps.reasons import blank, finite, impossible_time, infinite, overlong, reasons
+from nightrank.steps.text import normalise_text
+from nightrank.tables import RAW_SEARCHES, SEARCHES
+
+
+def build_searches(raw_searches: DataFrame, events: DataFrame, night: Night, config: Config) -> DataFrame:
+    """The table `searches` with run_date, the night in which the window closed: accepted rows, the rest with reasons.
+
+    raw_searches: RAW_SEARCHES and events: accepted events, both of the nights whose windows may close tonight. The
+    window closes on the day of ts + attribution_hours, or on arrival if that is later. Of rows with one query_id the
+    first good one stays. An event counts for the search that it names by query_id, within the window, if it arrived
+    by the closing night; the slate's gain is the largest among the actions on the item.
+    """
+    judged = (
+        raw_searches.select(*RAW_SEARCHES.names)
+        .withColumn("_hash", F.xxhash64(*RAW_SEARCHES.names))
+        .withColumn("slate", _in_order(config.searches.longest_slate))
+        .withColumn("reasons", reasons(F.col("problems"), _conditions(config)))
+        .withColumn("_turn", F.row_number().over(_same_search()))
+        .withColumn("reasons", reasons(F.col("reasons"), {"duplicate": _is_duplicate()}))
+        .withColumn("run_date", _closing_night(config))
+        .filter(F.col("run_date").between(F.lit(night.first_arrival), F.lit(night.run_date)))
+    )
+    return (
+        judged.join(_graded(events, config), on="query_id", how="left")
+        .withColumn("slate", _with_gains(config))
+        .withColumn("user_id", shopper(F.col("user_id"), config))
+        .withColumn("normalised_query", normalise_text(F.col("query")))
+        .withColumn("derived", F.coalesce("derived", F.lit(False)))
+        .withColumn("accepted", F.size("reasons") == 0)
+        .select(*SEARCHES.schema.names)
+    )
+
+
+def _in_order(longest: int) -> Column:
+    """The slate by position (an entry without one has its place in the array), at most `longest` entries."""
+
+    def placed(one: Column, at: Column) -> Column:
+        return F.struct(
+            F.coalesce(one["position"], at + 1).alias("position"),
+            one["item_id"].alias("item_id"),
+            one["base_score"].alias("base_score"),
+            F.coalesce(one["sponsored"], F.lit(False)).alias("sponsored"),
+            one["propensity"].alias("propensity"),
+        )
+
+    shown = F.filter(F.transform("slate", placed), lambda one: F.trim(one["item_id"]) != "")
+    return F.slice(F.array_sort(shown), 1, longest)
+
+
+def _conditions(config: Config) -> dict[str, Column]:
+    positions = F.transform("slate", lambda one: one["position"])
+    return {
+        "missing_key": blank("query_id", "query") | F.col("ts").isNull(),
+        "empty_slate": F.coalesce(F.size("slate") < 1, F.lit(True)),
+        "impossible_time": impossible_time(config.events.earliest),
+        "not_finite": F.exists("slate", lambda one: infinite(one["base_score"]) | infinite(one["propensity"])),
+        "impossible_propensity": F.exists("slate", lambda one: (one["propensity"] <= 0) | (one["propensity"] > 1)),
+        "impossible_position": F.exists("slate", lambda one: one["position"] < 1),
+        "duplicate_position": F.size(F.array_distinct(positions)) < F.size(positions),
+        "overlong_id": overlong(config.events.longest_id, "query_id", "user_id", "session_id"),
+    }
+
+
+def _same_search() -> WindowSpec:
+    good_first = F.size("reasons") > 0
+    # Rows without an id are no duplicates of each other: each is its own group.
+    group = F.coalesce("query_id", F.col("_hash").cast("string"))
+    return Window.partitionBy(group).orderBy(good_first, "arrived", "_hash")
+
+
+def _is_duplicate() -> Column:
+    return F.col("query_id").isNotNull() & (F.col("_turn") > 1)
+
+
+def _closing_night(config: Config) -> Column:
+    """The later of arrival and the window's last day; a time that cannot be trusted closes nothing: the arrival."""
+    closes = F.to_date(F.col("ts") + attribution(config))
+    trusted = ~F.array_contains("reasons", "impossible_time")
+    return F.when(trusted, F.greatest("arrived", closes)).otherwise(F.col("arrived"))
+
+
+def attribution(config: Config) -> Column:
+    """How long after a search an event may count for it, as an interval."""
+    return F.make_dt_interval(secs=F.lit(round(config.searches.attribution_hours * 3600)))
+
+
+def _graded(events: DataFrame, config: Config) -> DataFrame:
+    """(query_id, taken): what was done after each search, as an array of (ts, arrived, item_id, gain)."""
+    gains = config.searches.gains
+    graded = F.create_map(*[F.lit(one) for pair in gains.items() for one in pair])
+    act = F.struct("ts", F.col("run_date").alias("arrived"), "item_id", graded[F.col("action")].alias("gain"))
+    # The order of `taken` does not matter: only its largest gains are read.
+    return (
+        events.filter(F.col("query_id").isNotNull() & F.col("action").isin(*gains))
+        .groupBy("query_id")
+        .agg(F.collect_list(act).alias("taken"))
+    )
+
+
+def _with_gains(config: Config) -> Column:
+    """The slate with gain, and with base = -log2(1 + position) throughout where any base score is missing."""
+    ranked = F.exists("slate", lambda one: one["base_score"].isNull())
+    until = F.col("ts") + attribution(config)
+
+    def gain(one: Column) -> Column:
+        counts = F.filter(
+            "taken",
+            lambda act: (
+                (act["item_id"] == one["item_id"])
+                & act["ts"].between(F.col("ts"), until)
+                & (act["arrived"] <= F.col("run_date"))
+            ),
+        )
+        return F.coalesce(F.array_max(F.transform(counts, lambda act: act["gain"])), F.lit(0.0))
+
+    def judged(one: Column) -> Column:
+        by_rank = -F.log2(1 + one["position"])
+        return F.struct(
+            one["item_id"].alias("item_id"),
+            one["position"].alias("position"),
+            F.when(ranked, by_rank).otherwise(finite(one["base_score"])).alias("base_score"),
+            one["sponsored"].alias("sponsored"),
+            finite(one["propensity"]).alias("propensity"),
+            gain(one).alias("gain"),
+        )
+
+    return F.transform("slate", judged)

@@ -1,0 +1,122 @@
+"""Delta tables: the only file that knows them. Read nights of a table, replace a night, hash what stands there."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import date
+
+from delta.tables import DeltaTable
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from nightrank.contract import Table
+from nightrank.errors import ContractError
+
+
+def table_path(lake: str, table: Table) -> str:
+    """Where the table's files lie."""
+    return f"{lake.rstrip('/')}/{table.name}"
+
+
+def stands(spark: SparkSession, lake: str, table: Table) -> bool:
+    """Whether the table has been made."""
+    return bool(DeltaTable.isDeltaTable(spark, table_path(lake, table)))
+
+
+def read_table(
+    spark: SparkSession, lake: str, table: Table, first: date, last: date, accepted_only: bool = True
+) -> DataFrame:
+    """The nights first..last of a table, by its contract, run_date first; no rows where the table is not made yet.
+
+    Of a table with quarantine only accepted rows are read, unless accepted_only is False.
+    Raises ContractError where the stored columns are not the contract's.
+    """
+    if first > last or not stands(spark, lake, table):
+        return spark.createDataFrame([], table.schema)
+    frame = spark.read.format("delta").load(table_path(lake, table))
+    frame = frame.where(F.col("run_date").between(F.lit(first), F.lit(last)))
+    if accepted_only and "accepted" in table.partitions:
+        frame = frame.where("accepted")
+    return table.conform(frame, with_run_date=True)
+
+
+def replace_night(frame: DataFrame, lake: str, table: Table, first: date, last: date) -> int:
+    """How many rows the nights first..last of the table hold after being replaced by `frame`, in one commit.
+
+    A frame without run_date belongs to the night `last`. Where the table may not be empty and no row (no accepted row)
+    came, the commit is rolled back, so that what stood before stands, and ContractError is raised.
+    """
+    spark, path = frame.sparkSession, table_path(lake, table)
+    if "run_date" not in frame.columns:
+        frame = frame.withColumn("run_date", F.lit(last))
+    _create(spark, path, table)
+    before = _version(spark, path)
+    (
+        table.conform(frame, with_run_date=True)
+        .write.format("delta")
+        .mode("overwrite")
+        .option("replaceWhere", f"run_date >= '{first}' AND run_date <= '{last}'")
+        .save(path)
+    )
+    rows = _rows_written(spark, path)
+    if not table.may_be_empty and not (rows and _any_accepted(spark, lake, table, first, last)):
+        DeltaTable.forPath(spark, path).restoreToVersion(before)
+        raise ContractError(
+            f"Night {last} of table '{table.name}' is refused: expected accepted rows, found none of {rows}. "
+            f"What stood before stands. See the reasons with `nightrank tables`, and the paths in section 'source'."
+        )
+    return rows
+
+
+def nights_of(spark: SparkSession, lake: str, table: Table) -> tuple[date, ...]:
+    """The nights that the table holds, in order."""
+    if not stands(spark, lake, table):
+        return ()
+    held = spark.read.format("delta").load(table_path(lake, table)).select("run_date").distinct().collect()
+    return tuple(sorted(row.run_date for row in held))
+
+
+def version_of(spark: SparkSession, lake: str, table: Table) -> int | None:
+    """The table's Delta version; None: it is not made yet."""
+    return _version(spark, table_path(lake, table)) if stands(spark, lake, table) else None
+
+
+def content_hash(frame: DataFrame, table: Table) -> str:
+    """A hash of the rows as a set, whatever their order and files; columns in `unhashed` do not count.
+
+    The sum of 64-bit row hashes, in decimal so that it cannot overflow, and the row count, through SHA-256.
+    """
+    hashed = [_hashable(frame, f.name) for f in table.schema.fields if f.name not in table.unhashed]
+    total = F.sum(F.xxhash64(*hashed).cast(T.DecimalType(38, 0)))
+    row = frame.agg(F.count(F.lit(1)).alias("rows"), total.alias("total")).first()
+    return hashlib.sha256(f"{table.name}:{row['rows']}:{row['total']}".encode()).hexdigest()[:16] if row else ""
+
+
+def _hashable(frame: DataFrame, name: str) -> F.Column:  # type: ignore[name-defined]  # Column is re-exported untyped
+    """The column, a map as its entries in key order: Spark does not hash maps."""
+    if isinstance(frame.schema[name].dataType, T.MapType):
+        return F.array_sort(F.map_entries(name))
+    return F.col(name)
+
+
+def _create(spark: SparkSession, path: str, table: Table) -> None:
+    if DeltaTable.isDeltaTable(spark, path):
+        return
+    builder = DeltaTable.createIfNotExists(spark).location(path).addColumns(table.schema)
+    builder.partitionedBy("run_date", *table.partitions).execute()
+
+
+def _version(spark: SparkSession, path: str) -> int:
+    return int(DeltaTable.forPath(spark, path).history(1).select("version").collect()[0][0])
+
+
+def _rows_written(spark: SparkSession, path: str) -> int:
+    metrics = DeltaTable.forPath(spark, path).history(1).select("operationMetrics").collect()[0][0]
+    return int(metrics.get("numOutputRows", 0))
+
+
+def _any_accepted(spark: SparkSession, lake: str, table: Table, first: date, last: date) -> bool:
+    if "accepted" not in table.partitions:
+        return True
+    return not read_table(spark, lake, table, first, last).isEmpty()

@@ -1,0 +1,81 @@
+"""Catalogue and shopper features on a shop of four items."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from nightrank.models.catalogue import Catalogue, from_arrays, make_catalogue, positions
+from nightrank.models.features import SMOOTHING, make_shopper, shopper_features, tokens_of
+
+
+@pytest.fixture
+def catalogue() -> Catalogue:
+    return make_catalogue(
+        item_ids=np.array(["a", "b", "c", "d"]),
+        tokens=[["brand:x", "category:t"], ["brand:y", "category:t"], ["brand:x", "code:c1:0:0"], []],
+        neighbours=[["b", "gone"], ["a", "c"], [], []],
+        neighbour_weights=[[0.5, 0.4], [0.3, 0.2], [], []],
+        popularity=np.array([4.0, 1.0, 9.0, 0.0]),
+        vectors=np.eye(4, 2, dtype=np.float32),
+        popular_per_token=1,
+    )
+
+
+def test_positions_are_minus_1_for_unknown_ids() -> None:
+    assert positions(np.array(["a", "c"]), np.array(["c", "b", "a", "z"])).tolist() == [1, -1, 0, -1]
+    assert positions(np.array([], dtype=str), np.array(["a"])).tolist() == [-1]
+
+
+def test_ids_must_be_sorted() -> None:
+    with pytest.raises(ValueError, match="sorted"):
+        make_catalogue(np.array(["b", "a"]), [[], []], [[], []], [[], []], np.zeros(2), np.zeros((2, 1)), 1)
+
+
+def test_neighbours_outside_the_catalogue_are_left_out(catalogue: Catalogue) -> None:
+    assert catalogue.neighbour_offsets.tolist() == [0, 1, 3, 3, 3]
+    assert catalogue.neighbour_ids.tolist() == [1, 0, 2]
+
+
+def test_the_most_popular_item_of_each_token(catalogue: Catalogue) -> None:
+    # vocabulary: brand:x, brand:y, category:t, code:c1:0:0
+    assert catalogue.popular_ids.tolist() == [2, 1, 0, 2]
+
+
+def test_arrays_give_the_same_catalogue_back(catalogue: Catalogue) -> None:
+    again = from_arrays(catalogue.arrays())
+    assert all(np.array_equal(again.arrays()[name], array) for name, array in catalogue.arrays().items())
+
+
+def test_shopper_features_are_shares_neighbours_and_own_takes(catalogue: Catalogue) -> None:
+    shopper = make_shopper(
+        catalogue,
+        affinity_tokens=["brand:x", "brand:gone", "category:t"],
+        affinity_values=[3.0, 7.0, 2.0],
+        own_item_ids=["c"],
+        own_item_values=[1.5],
+        recent_item_ids=["b", "a"],
+        recent_decay=0.5,
+    )
+    brand, category = 3.0 / (3.0 + SMOOTHING), 2.0 / (2.0 + SMOOTHING)
+    expected = [
+        # brand, category, price, seller, keyword, neighbours, own_item
+        [brand, category, 0, 0, 0, 1.0 * 0.3, 0],
+        [0, category, 0, 0, 0, 0.5 * 0.5, 0],
+        [brand, 0, 0, 0, 0, 1.0 * 0.2, np.log1p(1.5)],
+        [0, 0, 0, 0, 0, 0, 0],
+        [0, 0, 0, 0, 0, 0, 0],
+    ]
+    found = shopper_features(catalogue, shopper, np.array([0, 1, 2, 3, -1]))
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_a_shopper_of_whom_nothing_is_known_has_zeros(catalogue: Catalogue) -> None:
+    nobody = make_shopper(catalogue, [], [], [], [], [], 0.9)
+    assert not shopper_features(catalogue, nobody, np.arange(4)).any()
+
+
+def test_tokens_of_unknown_items_are_none(catalogue: Catalogue) -> None:
+    owner, tokens = tokens_of(catalogue, np.array([-1, 3, 1]))
+    assert owner.tolist() == [2, 2]
+    assert catalogue.vocabulary[tokens].tolist() == ["brand:y", "category:t"]

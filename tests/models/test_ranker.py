@@ -1,0 +1,128 @@
+"""The torch module: the formulas of artefact.py, gradients included."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+
+import numpy as np
+import pytest
+import torch
+
+from nightrank.models.artefact import Ranker, engine_scores, project, shopper_scores, shopper_vector
+from nightrank.models.ranker import RankerModule, RowScores, to_batch, unit
+
+
+def columns(kind: type = np.float32) -> dict[str, np.ndarray]:
+    """Two examples: three candidates and two recents; two candidates, one padded, and no recents."""
+    random = np.random.default_rng(1)
+    return {
+        "item_index": np.array([[4, 0, 2], [1, 3, -1]], np.int32),
+        "recent_index": np.array([[2, 4], [-1, -1]], np.int32),
+        "recent_weight": np.array([[1.0, 0.9], [7.0, 7.0]], kind),
+        "engine_features": random.normal(size=(2, 9)).astype(kind),
+        "shopper_features": random.normal(size=(2, 21)).astype(kind),
+        "gains": np.array([[0, 1, 0], [0, 2, 0]], kind),
+        "class_index": np.array([2, 0], np.int32),
+        "slate_weight": np.ones(2, kind),
+    }
+
+
+def module(kind: type = np.float64) -> RankerModule:
+    random = np.random.default_rng(2)
+    made = RankerModule(random.normal(size=(6, 4)).astype(kind), np.array([2.0, 1, 1]), np.full(7, 0.5))
+    with torch.no_grad():
+        for parameter in (made.raw_a, made.shopper, made.shared, made.offset):
+            parameter.add_(torch.from_numpy(np.asarray(random.normal(size=parameter.shape)).astype(kind)))
+    return made
+
+
+def embeddings(kind: type = np.float64) -> np.ndarray:
+    return np.random.default_rng(3).normal(size=(5, 6)).astype(kind)
+
+
+def as_ranker(made: RankerModule) -> Ranker:
+    with torch.no_grad():
+        return Ranker(
+            code_version="c",
+            encoder_version="e",
+            tower_night=date(2026, 1, 1),
+            projection=made.projection.numpy().astype(np.float32),
+            codebook=np.zeros((1, 1, 4), np.float32),
+            a=float(made.a()),
+            shopper_coefficients=(made.shopper / made.shopper_scale).double().numpy(),
+            engine_coefficients=made.engine_coefficients().double().numpy(),
+            mean_shopper=np.zeros(4, np.float32),
+            recent=2,
+            recent_decay=0.9,
+        )
+
+
+def test_the_module_scores_as_the_ranker_that_is_made_of_it() -> None:
+    made, rows = module(), columns()
+    ranker = as_ranker(made)
+    vectors = project(embeddings(), ranker.projection)
+    shoppers = shopper_vector(vectors, rows["recent_index"], rows["recent_weight"])
+    chosen = vectors[rows["item_index"].clip(0)]
+    expected = engine_scores(ranker, rows["engine_features"].reshape(2, 3, 3), rows["class_index"])
+    expected = expected + shopper_scores(ranker, shoppers, chosen, rows["shopper_features"].reshape(2, 3, 7))
+    batch = to_batch(rows, embeddings())
+    with torch.no_grad():
+        np.testing.assert_allclose(made(batch).numpy()[batch.mask], expected[batch.mask], atol=1e-5)
+    assert not shoppers[1].any()
+
+
+def test_what_stands_in_the_padding_changes_no_score() -> None:
+    made, rows = module(), columns()
+    other = columns()
+    other["engine_features"][1, 6:] = 99
+    other["recent_weight"][1] = 99
+    with torch.no_grad():
+        one, two = (made(to_batch(each, embeddings())).numpy() for each in (rows, other))
+    np.testing.assert_array_equal(one[:, :2], two[:, :2])
+
+
+def test_the_base_score_always_counts_and_the_cosine_never_against() -> None:
+    made = module()
+    with torch.no_grad():
+        made.shared.fill_(-30.0)
+        made.raw_a.fill_(-30.0)
+    assert (made.engine_coefficients()[:, 0] > 0).all()
+    assert float(made.a().detach()) >= 0
+    fresh = RankerModule(np.eye(6, 4), np.array([2.0, 1, 1]), np.ones(7))
+    np.testing.assert_allclose(fresh.engine_coefficients().detach(), [[0.5, 0, 0]] * 3, atol=1e-12)
+
+
+def test_gradients_agree_with_finite_differences_in_float64() -> None:
+    made, batch = module(), to_batch(columns(np.float64), embeddings())
+    names = [name for name, _ in made.named_parameters()]
+
+    def scores(*values: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = torch.func.functional_call(made, dict(zip(names, values, strict=True)), (batch,))
+        return found * batch.mask
+
+    inputs = tuple(parameter.detach().clone().requires_grad_() for parameter in made.parameters())
+    assert torch.autograd.gradcheck(scores, inputs)
+
+
+def test_a_zero_row_has_no_direction_and_no_gradient() -> None:
+    rows = torch.tensor([[3.0, 4.0], [0.0, 0.0]], requires_grad=True)
+    found = unit(rows)
+    found.sum().backward()
+    torch.testing.assert_close(found.detach(), torch.tensor([[0.6, 0.8], [0.0, 0.0]]))
+    assert rows.grad is not None
+    assert torch.isfinite(rows.grad).all()
+    assert not rows.grad[1].any()
+
+
+@pytest.mark.parametrize("query_class", [0, 1, 2])
+def test_the_registered_module_gives_the_ranker_s_score(query_class: int) -> None:
+    random = np.random.default_rng(query_class)
+    ranker = replace(as_ranker(module()), a=1.25)
+    engine, shopper, interest, item = (random.normal(size=size) for size in (3, 7, 4, 6))
+    row = np.concatenate([[query_class], engine, shopper, interest, item]).astype(np.float32)
+    expected = engine_scores(ranker, engine[None], query_class) + shopper_scores(
+        ranker, interest, project(item[None], ranker.projection), shopper[None]
+    )
+    with torch.no_grad():
+        np.testing.assert_allclose(RowScores(ranker)(torch.from_numpy(row[None])).numpy(), expected, rtol=1e-4)

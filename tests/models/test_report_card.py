@@ -1,0 +1,50 @@
+"""Figures of judged searches: slices, weights, pairs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from nightrank.models.report_card import Figure, figures
+
+ROWS = [
+    # run_date, query_id, user_id, method, part, query_class, returning, head, derived, ndcg, mrr, recall, weight
+    ("2026-01-01", "q1", "u1", "shop", "organic", "category", True, True, False, 0.5, 0.5, 1.0, 2.0),
+    ("2026-01-01", "q1", "u1", "challenger", "organic", "category", True, True, False, 1.0, 1.0, 1.0, 2.0),
+    ("2026-01-01", "q2", "u2", "shop", "organic", "exploratory", False, False, False, 0.4, 0.25, 0.0, 1.0),
+    ("2026-01-01", "q2", "u2", "challenger", "organic", "exploratory", False, False, False, 0.2, 0.2, 0.0, 1.0),
+    ("2026-01-02", "q1", "u1", "shop", "organic", "category", True, True, False, 0.0, 0.1, 0.0, 1.0),
+    ("2026-01-02", "q9", "u1", "shown", "sponsored", "category", True, True, False, 0.7, 1.0, 1.0, 1.0),
+]
+COLUMNS = (
+    "run_date query_id user_id method part query_class returning head derived ndcg mrr recall weight".split()  # noqa: SIM905  (a header line reads better)
+)
+
+
+@pytest.fixture
+def found() -> dict[tuple[str, str, str, str], Figure]:
+    judged = {name: np.array([row[n] for row in ROWS]) for n, name in enumerate(COLUMNS)}
+    return {(f.method, f.versus, f.slice, f.metric): f for f in figures(judged, draws=50)}
+
+
+def test_every_metric_is_weighted_by_inverse_propensity(found: dict) -> None:
+    assert found[("shop", "", "all", "ndcg")].value == pytest.approx((2 * 0.5 + 0.4 + 0.0) / 4)
+    assert found[("shop", "", "all", "mrr")].value == pytest.approx((2 * 0.5 + 0.25 + 0.1) / 4)
+
+
+def test_the_difference_is_paired_on_the_searches_that_both_ranked(found: dict) -> None:
+    difference = found[("challenger", "shop", "all", "ndcg")]
+    assert difference.value == pytest.approx((2 * 0.5 - 0.2) / 3)
+    assert (difference.searches, difference.users) == (2, 2)
+    assert difference.user_value == pytest.approx((0.5 - 0.2) / 2)
+
+
+def test_slices_hold_their_own_searches(found: dict) -> None:
+    assert found[("shop", "", "class:exploratory", "ndcg")].value == pytest.approx(0.4)
+    assert found[("challenger", "", "returning", "ndcg")].value == pytest.approx(1.0)
+    assert found[("challenger", "", "tail", "ndcg")].value == pytest.approx(0.2)
+
+
+def test_sponsored_slots_have_rows_of_their_own(found: dict) -> None:
+    assert found[("shown", "", "sponsored", "ndcg")].value == pytest.approx(0.7)
+    assert ("shown", "", "all", "ndcg") not in found

@@ -1,0 +1,145 @@
+"""The row compiler: rows say what the ranker says, in the order codes, facets, boosts."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import numpy as np
+import pytest
+
+from nightrank.models.artefact import Ranker
+from nightrank.models.catalogue import Catalogue, make_catalogue
+from nightrank.models.codebook import assign_codes
+from nightrank.models.features import Shopper, make_shopper, shopper_features
+from nightrank.models.row import candidates, code_token, compile_rows, interests, most_similar, shopper_part
+from nightrank.models.scorer import row_sums
+from nightrank.sections import RerankWeightsConfig
+
+CONFIG = RerankWeightsConfig(similar=3, item_block=4, boosts=5, random_items=12)
+DIMS = 4
+
+
+@pytest.fixture
+def ranker() -> Ranker:
+    random = np.random.default_rng(3)
+    return Ranker(
+        code_version="c1",
+        encoder_version="e",
+        tower_night=date(2026, 1, 1),
+        projection=np.eye(DIMS, dtype=np.float32),
+        codebook=random.normal(size=(2, 3, DIMS)).astype(np.float32) / 2,
+        a=2.0,
+        shopper_coefficients=np.array([1.0, 0.5, 0.2, 0.1, 0.3, 4.0, 1.5]),
+        engine_coefficients=np.ones((3, 3)),
+        mean_shopper=np.full(DIMS, 0.1, dtype=np.float32),
+        recent=20,
+        recent_decay=0.9,
+    )
+
+
+@pytest.fixture
+def catalogue(ranker: Ranker) -> Catalogue:
+    random = np.random.default_rng(4)
+    vectors = random.normal(size=(12, DIMS)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    codes = assign_codes(vectors, ranker.codebook)
+    ids = [f"i{n:02d}" for n in range(12)]
+    named = [[f"brand:{n % 3}", f"category:{n % 2}"] for n in range(12)]
+    coded = [[code_token("c1", level, int(code)) for level, code in enumerate(own)] for own in codes]
+    return make_catalogue(
+        np.array(ids), [c + n for c, n in zip(coded, named, strict=True)],
+        [["i01", "i02"], *[[] for _ in range(11)]], [[0.5, 0.25], *[[] for _ in range(11)]],
+        np.arange(12.0), vectors, popular_per_token=2,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def shopper(catalogue: Catalogue) -> Shopper:
+    return make_shopper(
+        catalogue, ["brand:1", "category:0"], [6.0, 4.0], ["i05"], [2.0], ["i00", "i05"], recent_decay=0.9
+    )
+
+
+def full(catalogue: Catalogue, ranker: Ranker, shopper: Shopper) -> np.ndarray:
+    centred = interests(catalogue, [shopper])[0].astype(np.float64) - ranker.mean_shopper
+    return shopper_part(catalogue, ranker, shopper, centred, np.arange(12))
+
+
+def tokens(catalogue: Catalogue) -> list[list[str]]:
+    spans = zip(catalogue.token_offsets, catalogue.token_offsets[1:], strict=False)
+    return [[str(catalogue.vocabulary[t]) for t in catalogue.token_ids[a:b]] for a, b in spans]
+
+
+def test_interest_is_the_normalised_decayed_sum_of_recent_vectors(catalogue: Catalogue, shopper: Shopper) -> None:
+    total = catalogue.vectors[0] + 0.9 * catalogue.vectors[5]
+    np.testing.assert_allclose(interests(catalogue, [shopper])[0], total / np.linalg.norm(total), rtol=1e-5)
+
+
+def test_boosted_items_get_the_full_rankers_score_up_to_one_constant(
+    catalogue: Catalogue, ranker: Ranker, shopper: Shopper
+) -> None:
+    row = compile_rows(catalogue, ranker, [shopper], CONFIG)[0]
+    ids = catalogue.item_ids.tolist()
+    sums = row_sums(ids, tokens(catalogue), row.facet_weights, row.item_boosts)
+    boosted = [ids.index(item) for item in row.item_boosts]
+    assert len(boosted) == 5
+    missed = (full(catalogue, ranker, shopper) - sums)[boosted]
+    # beta_u is the same for every item, so the order among boosted items is the full ranker's.
+    np.testing.assert_allclose(missed, missed[0], atol=1e-5)
+
+
+def test_named_facets_are_the_coefficient_times_the_share(
+    catalogue: Catalogue, ranker: Ranker, shopper: Shopper
+) -> None:
+    weights = compile_rows(catalogue, ranker, [shopper], CONFIG)[0].facet_weights
+    assert weights["brand:1"] == pytest.approx(1.0 * 6 / (6 + 5), abs=1e-6)
+    assert weights["category:0"] == pytest.approx(0.5 * 4 / (4 + 5), abs=1e-6)
+
+
+def test_code_weights_are_centred_per_level(catalogue: Catalogue, ranker: Ranker, shopper: Shopper) -> None:
+    weights = compile_rows(catalogue, ranker, [shopper], CONFIG)[0].facet_weights
+    centred = interests(catalogue, [shopper])[0] - ranker.mean_shopper
+    raw = 2.0 * ranker.codebook @ centred
+    for level in range(2):
+        expected = raw[level] - raw[level].mean()
+        found = [weights.get(code_token("c1", level, code), 0.0) for code in range(3)]
+        np.testing.assert_allclose(found, expected, atol=2e-6)
+
+
+def test_an_unknown_shopper_has_an_empty_row_but_for_constants(catalogue: Catalogue, ranker: Ranker) -> None:
+    nobody = make_shopper(catalogue, [], [], [], [], [], 0.9)
+    row = compile_rows(catalogue, ranker, [nobody], CONFIG)[0]
+    assert row.facet_weights == {}
+    assert row.item_boosts == {}
+    assert not row.interest.any()
+
+
+def test_limits_hold_and_the_heaviest_stay(catalogue: Catalogue, ranker: Ranker, shopper: Shopper) -> None:
+    small = CONFIG.model_copy(update={"codes": 2, "facets": 1, "boosts": 2})
+    row = compile_rows(catalogue, ranker, [shopper], small)[0]
+    named = [token for token in row.facet_weights if not token.startswith("code:")]
+    assert named == ["brand:1"]
+    assert len(row.facet_weights) - len(named) == 2
+    assert len(row.item_boosts) == 2
+
+
+def test_most_similar_does_not_depend_on_the_block(catalogue: Catalogue) -> None:
+    interest = catalogue.vectors[[3, 7]]
+    whole = most_similar(catalogue, interest, 3, block=100)
+    assert np.array_equal(whole, most_similar(catalogue, interest, 3, block=5))
+    assert whole[:, 0].tolist() == [3, 7]
+
+
+def test_candidates_are_taken_near_popular_and_similar_items(catalogue: Catalogue, shopper: Shopper) -> None:
+    found = candidates(catalogue, shopper, np.array([9]), CONFIG)
+    # own i05, recent i00 i05, near i01 i02, popular in brand:1 (i10, i07) and category:0 (i10, i08), similar i09
+    assert found.tolist() == [0, 1, 2, 5, 7, 8, 9, 10]
+
+
+def test_features_are_those_of_training(catalogue: Catalogue, ranker: Ranker, shopper: Shopper) -> None:
+    items = np.arange(12)
+    centred = interests(catalogue, [shopper])[0].astype(np.float64) - ranker.mean_shopper
+    expected = 2.0 * catalogue.vectors.astype(np.float64) @ centred + shopper_features(
+        catalogue, shopper, items
+    ) @ np.asarray(ranker.shopper_coefficients)
+    np.testing.assert_allclose(shopper_part(catalogue, ranker, shopper, centred, items), expected, rtol=1e-6)

@@ -1,0 +1,57 @@
+"""Flat shoppers and the mean shopper of a group."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.testing import assertDataFrameEqual
+
+from nightrank import tables
+from nightrank.config import Config
+from nightrank.steps.shoppers import FLAT, flat_shoppers, group_shoppers
+
+NIGHT, BEFORE = date(2026, 1, 31), date(2026, 1, 1)
+CONFIG = Config.model_validate({"training_examples": {"recent": 2}, "user_profiles": {"half_life_nights": 30}})
+
+
+def at(hour: int) -> datetime:
+    return datetime(2026, 1, 31, hour, tzinfo=UTC)
+
+
+@pytest.fixture
+def shoppers(spark: SparkSession) -> DataFrame:
+    recent = [(at(9), "b", "click"), (at(8), "b", "buy"), (at(7), "a", "click"), (at(6), "c", "click")]
+    rows = [
+        (
+            NIGHT, "u1", [("brand:x", 4.0, BEFORE), ("brand:y", 1.0, NIGHT)], [("a", 2.0, BEFORE)], recent,
+            9, 4, at(1), at(9), "segment:t",
+        ),
+        (
+            NIGHT, "u2", [("brand:x", 3.0, NIGHT)], [("a", 1.0, NIGHT), ("d", 5.0, NIGHT)], [],
+            1, 1, at(1), at(1), None,
+        ),
+    ]  # fmt: skip
+    profiles = spark.createDataFrame(rows, tables.USER_PROFILES.schema)
+    return flat_shoppers(profiles.withColumn("as_of", F.col("run_date")), CONFIG)
+
+
+def test_values_are_decayed_to_the_as_of_date_and_recents_are_distinct(
+    spark: SparkSession, shoppers: DataFrame
+) -> None:
+    # 30 nights with a half life of 30: what was touched on January 1 is worth half.
+    expected = [
+        ("u1", NIGHT, 9, "segment:t", ["brand:x", "brand:y"], [2.0, 1.0], ["a"], [1.0], ["b", "a"]),
+        ("u2", NIGHT, 1, None, ["brand:x"], [3.0], ["a", "d"], [1.0, 5.0], []),
+    ]
+    assertDataFrameEqual(shoppers, spark.createDataFrame(expected, FLAT), rtol=1e-12)
+
+
+def test_a_group_is_the_mean_of_all_its_shoppers(spark: SparkSession, shoppers: DataFrame) -> None:
+    expected = [
+        ("anonymous", NIGHT, 0, None, ["brand:x", "brand:y"], [2.5, 0.5], [], [], ["d", "a"]),
+        ("segment:t", NIGHT, 0, None, ["brand:x", "brand:y"], [2.0, 1.0], [], [], ["a"]),
+    ]
+    assertDataFrameEqual(group_shoppers(shoppers, CONFIG), spark.createDataFrame(expected, FLAT))
