@@ -20,7 +20,7 @@ from nightrank.errors import ContractError, NightrankError, UsageError
 from nightrank.nights import ONE_DAY, Night, bulk_night, ordinary_night
 from nightrank.sources import read_raw
 from nightrank.stages import JOBS, STAGES, Read, Stage
-from nightrank.storage import nights_of, read_table, replace_night
+from nightrank.storage import nights_of, read_table, replace_night, version_of
 
 log = logging.getLogger("nightrank")
 
@@ -110,11 +110,19 @@ def _run_night(spark: SparkSession, config: Config, stages: Sequence[Stage], run
 def run_stage(spark: SparkSession, config: Config, stage: Stage, night: Night) -> int:
     """How many rows the stage wrote for the night."""
     frames = {read.parameter: _read(spark, config, read, night) for read in stage.reads}
+    versions = _versions(spark, config, stage) if stage.published else {}
     built = stage.build(**frames, night=night, config=config)
     rows = replace_night(built, config.lake.path, stage.table, night.first_arrival, night.run_date)
     if stage.published:
-        stage.published(read_table(spark, config.lake.path, stage.table, night.run_date, night.run_date), config)
+        written = read_table(spark, config.lake.path, stage.table, night.run_date, night.run_date)
+        stage.published(written, versions, config)
     return rows
+
+
+def _versions(spark: SparkSession, config: Config, stage: Stage) -> dict[str, int]:
+    """The Delta version of each table that the stage reads, as it stands before the stage writes."""
+    read = {read.table.name: version_of(spark, config.lake.path, read.table) for read in stage.reads if read.table}
+    return {name: version for name, version in read.items() if version is not None}
 
 
 def _read(spark: SparkSession, config: Config, read: Read, night: Night) -> DataFrame:

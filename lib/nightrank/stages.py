@@ -6,7 +6,7 @@ argument, then `night` and `config`, and returns the frame to be written.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -27,7 +27,7 @@ from nightrank.steps.promotions import build_promotions, mirror_promotion
 from nightrank.steps.propensities import build_propensities
 from nightrank.steps.query_classes import build_query_classes
 from nightrank.steps.query_embeddings import build_query_embeddings
-from nightrank.steps.ranker_runs import build_ranker_runs
+from nightrank.steps.ranker_runs import build_ranker_runs, note_versions
 from nightrank.steps.rerank_weights import build_rerank_weights
 from nightrank.steps.searches import build_searches
 from nightrank.steps.segments import build_segments
@@ -170,14 +170,15 @@ def of(table: Table, nights: Nights, called: str | None = None) -> Read:
 class Stage:
     """One step of the night: a table, the job that it belongs to, what it reads, how it is built.
 
-    published: what is told to the outside, once the night's rows (its argument) stand.
+    published: what is told to the outside once the night's rows stand: called with them and with the Delta versions of
+        the tables that they were built from.
     """
 
     table: Table
     job: str
     build: Callable[..., DataFrame]
     reads: tuple[Read, ...]
-    published: Callable[[DataFrame, Config], None] | None = None
+    published: Callable[[DataFrame, Mapping[str, int], Config], None] | None = None
 
     @property
     def name(self) -> str:
@@ -211,7 +212,8 @@ STAGES: tuple[Stage, ...] = (
            of(t.QUERY_EMBEDDINGS, everything), of(t.PROPENSITIES, tonight))),
     Stage(t.RANKER_RUNS, "train", build_ranker_runs,
           (of(t.TRAINING_EXAMPLES, tonight), of(t.ITEMS, tonight), of(t.ITEM_EMBEDDINGS, everything),
-           of(t.RANKER_RUNS, earlier))),
+           of(t.RANKER_RUNS, earlier)),
+          published=note_versions),
     Stage(t.ITEM_TOKENS, "rerank", build_item_tokens,
           (of(t.ITEMS, tonight), of(t.ITEM_EMBEDDINGS, everything), of(t.ITEM_NEIGHBOURS, tonight),
            of(t.RANKER_RUNS, everything), of(t.PROMOTIONS, earlier))),

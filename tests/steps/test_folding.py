@@ -83,7 +83,9 @@ def test_three_nights_equal_one_rebuild_to_the_bit(spark):
 
 def test_dates_asked_by_key_are_answered_for_that_key_only(spark):
     amounts = [("u", "a", jan(1), 1_000_000), ("u", "a", jan(3), 1_000_000), ("v", "a", jan(1), 1_000_000)]
-    asked = spark.createDataFrame([("u", jan(2)), ("u", jan(3)), ("v", jan(4)), ("w", jan(4))], "user string, as_of date")
+    asked = spark.createDataFrame(
+        [("u", jan(2)), ("u", jan(3)), ("v", jan(4)), ("w", jan(4))], "user string, as_of date"
+    )
     expected = [
         (jan(2), "u", "a", 1.0, jan(1)),
         (jan(3), "u", "a", 1.0 * D**2 + 1.0, jan(3)),

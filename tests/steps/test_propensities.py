@@ -56,7 +56,10 @@ def test_curves_by_device(spark):
 
 
 def test_a_shop_with_derived_searches_only_gets_the_fallback(spark):
-    rows = [search("q", [("i", 1, 1.0, False)], None, derived=True), search("q", [("i", 2, 1.0, False)], None, None, True)]
+    rows = [
+        search("q", [("i", 1, 1.0, False)], None, derived=True),
+        search("q", [("i", 2, 1.0, False)], None, None, True),
+    ]
     built = build_propensities(searches=spark.createDataFrame(rows, SCHEMA), night=NIGHT, config=CONFIG)
     expected = [
         (device, position, 1 / position, 0, 0, "fallback") for device in ("all", "unknown") for position in (1, 2, 3)

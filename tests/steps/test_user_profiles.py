@@ -101,7 +101,9 @@ def test_three_nights_equal_one_rebuild_and_training_reads_the_same(spark, event
         ).localCheckpoint()
         stepwise, held = [*stepwise, profiles], (*held, run_date)
     assertDataFrameEqual(stepwise[0].union(stepwise[1]).union(stepwise[2]), rebuilt, rtol=0, atol=0)
-    asked = spark.createDataFrame([("u", jan(6)), ("u", jan(2)), ("v", jan(1)), ("w", jan(6))], "user_id string, as_of date")
+    asked = spark.createDataFrame(
+        [("u", jan(6)), ("u", jan(2)), ("v", jan(1)), ("w", jan(6))], "user_id string, as_of date"
+    )
     from_first = profiles_as_of(stepwise[0], events.where(F.col("run_date") > F.lit(jan(1))), asked, CONFIG)
     wanted = rebuilt.where("user_id = 'u' and run_date > '2026-01-01'")
     assertDataFrameEqual(from_first.withColumnRenamed("as_of", "run_date"), wanted, rtol=0, atol=0)
@@ -121,5 +123,8 @@ def test_what_comes_after_the_night_changes_nothing_and_the_untouched_stay(spark
         user_profiles=before, events=only_u, night=ordinary_night(jan(4), (jan(3),)), config=CONFIG
     )
     assertDataFrameEqual(
-        next_night.where("user_id = 'v'").drop("run_date"), before.where("user_id = 'v'").drop("run_date"), rtol=0, atol=0
+        next_night.where("user_id = 'v'").drop("run_date"),
+        before.where("user_id = 'v'").drop("run_date"),
+        rtol=0,
+        atol=0,
     )

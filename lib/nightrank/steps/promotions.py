@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -61,7 +63,7 @@ def decide(
     return True, f"nDCG against alpha 0 at least {gain.lower:+.4f}{against}"
 
 
-def mirror_promotion(promotions: DataFrame, config: Config) -> None:
+def mirror_promotion(promotions: DataFrame, _: Mapping[str, int], config: Config) -> None:
     """Tells MLflow what tonight's row says: alias `champion`, and the figures of the challenger's run."""
     from nightrank.models.registry import mirror_ledger
 

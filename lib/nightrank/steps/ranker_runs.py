@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -58,6 +59,15 @@ def build_ranker_runs(
             row = {"status": "trained", **_train(feed, embeddings, tower, version, night, config), **known}
     values = tuple(map(row.get, RANKER_RUNS.columns.names))
     return training_examples.sparkSession.createDataFrame([values], RANKER_RUNS.columns)
+
+
+def note_versions(ranker_runs: DataFrame, versions: Mapping[str, int], config: Config) -> None:
+    """Tells MLflow which Delta version of each table the night's ranker was made from."""
+    from nightrank.models.registry import log_versions
+
+    trained = ranker_runs.where(F.col("status") == "trained").select("mlflow_run_id").orderBy("mlflow_run_id")
+    for run_id in collect_arrays(trained, 1, "rankers trained in one night")["mlflow_run_id"]:
+        log_versions(config, str(run_id), versions)
 
 
 def _feed_folder(config: Config) -> str:

@@ -22,7 +22,23 @@ def build_searches(raw_searches: DataFrame, events: DataFrame, night: Night, con
     first good one stays. An event counts for the search that it names by query_id, within the window, if it arrived
     by the closing night; the slate's gain is the largest among the actions on the item.
     """
-    judged = (
+    closes_tonight = F.col("run_date").between(F.lit(night.first_arrival), F.lit(night.run_date))
+    return (
+        _judged(raw_searches, config)
+        .filter(closes_tonight)
+        .join(_graded(events, config), on="query_id", how="left")
+        .withColumn("slate", _with_gains(config))
+        .withColumn("user_id", shopper(F.col("user_id"), config))
+        .withColumn("normalised_query", normalise_text(F.col("query")))
+        .withColumn("derived", F.coalesce("derived", F.lit(False)))
+        .withColumn("accepted", F.size("reasons") == 0)
+        .select(*SEARCHES.schema.names)
+    )
+
+
+def _judged(raw_searches: DataFrame, config: Config) -> DataFrame:
+    """Searches with slate in order, reasons and run_date; duplicates are sought before other nights are left out."""
+    return (
         raw_searches.select(*RAW_SEARCHES.names)
         .withColumn("_hash", F.xxhash64(*RAW_SEARCHES.names))
         .withColumn("slate", _in_order(config.searches.longest_slate))
@@ -30,16 +46,6 @@ def build_searches(raw_searches: DataFrame, events: DataFrame, night: Night, con
         .withColumn("_turn", F.row_number().over(_same_search()))
         .withColumn("reasons", reasons(F.col("reasons"), {"duplicate": _is_duplicate()}))
         .withColumn("run_date", _closing_night(config))
-        .filter(F.col("run_date").between(F.lit(night.first_arrival), F.lit(night.run_date)))
-    )
-    return (
-        judged.join(_graded(events, config), on="query_id", how="left")
-        .withColumn("slate", _with_gains(config))
-        .withColumn("user_id", shopper(F.col("user_id"), config))
-        .withColumn("normalised_query", normalise_text(F.col("query")))
-        .withColumn("derived", F.coalesce("derived", F.lit(False)))
-        .withColumn("accepted", F.size("reasons") == 0)
-        .select(*SEARCHES.schema.names)
     )
 
 
@@ -114,17 +120,6 @@ def _with_gains(config: Config) -> Column:
     ranked = F.exists("slate", lambda one: one["base_score"].isNull())
     until = F.col("ts") + attribution(config)
 
-    def gain(one: Column) -> Column:
-        counts = F.filter(
-            "taken",
-            lambda act: (
-                (act["item_id"] == one["item_id"])
-                & act["ts"].between(F.col("ts"), until)
-                & (act["arrived"] <= F.col("run_date"))
-            ),
-        )
-        return F.coalesce(F.array_max(F.transform(counts, lambda act: act["gain"])), F.lit(0.0))
-
     def judged(one: Column) -> Column:
         by_rank = -F.log2(1 + one["position"])
         return F.struct(
@@ -133,7 +128,16 @@ def _with_gains(config: Config) -> Column:
             F.when(ranked, by_rank).otherwise(finite(one["base_score"])).alias("base_score"),
             one["sponsored"].alias("sponsored"),
             finite(one["propensity"]).alias("propensity"),
-            gain(one).alias("gain"),
+            _gain(one["item_id"], until).alias("gain"),
         )
 
     return F.transform("slate", judged)
+
+
+def _gain(item_id: Column, until: Column) -> Column:
+    def counts(act: Column) -> Column:
+        in_time = act["ts"].between(F.col("ts"), until) & (act["arrived"] <= F.col("run_date"))
+        return in_time & (act["item_id"] == item_id)
+
+    gains = F.transform(F.filter("taken", counts), lambda act: act["gain"])
+    return F.coalesce(F.array_max(gains), F.lit(0.0))

@@ -15,6 +15,7 @@ from nightrank.steps.folding import UNIT, AsOf, amount_on_arrival, asked_for, de
 from nightrank.tables import ANONYMOUS
 
 TOKEN, ITEM = "token", "item"
+PROFILE = ("user_id", "affinities", "own_items", "recent", "events", "takes", "first_ts", "last_ts")
 
 
 def build_user_profiles(user_profiles: DataFrame, events: DataFrame, night: Night, config: Config) -> DataFrame:
@@ -35,14 +36,30 @@ def profiles_as_of(user_profiles: DataFrame, events: DataFrame, as_of: AsOf, con
     """
     # Laid out by shopper while they are few rows: what follows explodes them and groups by shopper and more.
     named = events.where(F.col("user_id") != ANONYMOUS).repartition("user_id")
-    before = user_profiles.repartition("user_id")
-    summaries = _summaries(before, named, as_of, config)
-    profiles = summaries.join(_interests(before, named, as_of, config), on=["user_id", "as_of"], how="left")
+    active = named.select("user_id").distinct()
+    moved = user_profiles.join(active, on="user_id", how="left_semi").repartition("user_id")
+    still = user_profiles.join(active, on="user_id", how="left_anti")
+    profiles = _refolded(moved, named, as_of, config).unionByName(_unmoved(still, as_of, config))
+    return profiles.select("as_of", *PROFILE, _segment(config).alias("segment"))
+
+
+def _unmoved(user_profiles: DataFrame, as_of: AsOf, config: Config) -> DataFrame:
+    """Profiles of shoppers who did nothing: as they were, less what is forgotten. Most of a night's, so not folded."""
+
+    def kept(states: str) -> Column:
+        age = config.user_profiles.forget_nights
+        return F.filter(states, lambda state: F.date_diff("as_of", state["touched"]) <= age)
+
+    asked = asked_for(user_profiles, as_of)
+    return asked.withColumns({name: kept(name) for name in ("affinities", "own_items")}).select("as_of", *PROFILE)
+
+
+def _refolded(user_profiles: DataFrame, events: DataFrame, as_of: AsOf, config: Config) -> DataFrame:
+    """Profiles of shoppers who did something since the snapshot."""
+    summaries = _summaries(user_profiles, events, as_of, config)
+    profiles = summaries.join(_interests(user_profiles, events, as_of, config), on=["user_id", "as_of"], how="left")
     empty = {name: F.coalesce(name, F.array()) for name in ("affinities", "own_items")}
-    return profiles.withColumns(empty).select(
-        "as_of", "user_id", "affinities", "own_items", "recent", "events", "takes", "first_ts", "last_ts",
-        _segment(config).alias("segment"),
-    )  # fmt: skip
+    return profiles.withColumns(empty).select("as_of", *PROFILE)
 
 
 def _interests(user_profiles: DataFrame, events: DataFrame, as_of: AsOf, config: Config) -> DataFrame:

@@ -1,0 +1,106 @@
+"""evaluations: every method on the same searches."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from rerank_rows import OPEN, searches_of
+
+from nightrank import tables
+from nightrank.steps.evaluations import build_evaluations
+
+TAKES = [("u1", "i1"), ("u2", "i2"), ("stranger", "i5")]
+
+
+@pytest.fixture(scope="module")
+def build(spark, small_shop, item_tokens):
+    shop = small_shop
+    opened = spark.createDataFrame([(shop.night.run_date, shop.ranker_id, *g) for g in OPEN], tables.GATES.schema)
+
+    def built(gates=opened, **changes):
+        frames = {
+            "searches": searches_of(spark, shop, TAKES, nights_ago=0), "user_profiles": shop.user_profiles,
+            "item_neighbours": shop.item_neighbours, "query_classes": shop.query_classes, "item_tokens": item_tokens,
+            "propensities": shop.propensities, "gates": gates, "ranker_runs": shop.ranker_runs,
+            "promotions": shop.promotions,
+            "rerank_weights": spark.createDataFrame([], tables.RERANK_WEIGHTS.schema),
+        }  # fmt: skip
+        return build_evaluations(**{**frames, **changes}, night=shop.night, config=shop.config)
+
+    return built
+
+
+@pytest.fixture(scope="module")
+def rows(build):
+    return {(row.user_id, row.method): row for row in tables.EVALUATIONS.conform(build()).collect()}
+
+
+def test_every_method_judges_every_search(rows):
+    methods = {"shop", "shown", "popularity", "repeats", "challenger"}
+    assert set(rows) == {(user, method) for user, _ in TAKES for method in methods}
+
+
+def test_the_shops_order_is_that_of_base_scores(rows):
+    # i1 stands second, i2 third, i5 sixth.
+    assert rows[("u1", "shop")].ndcg == pytest.approx(1 / math.log2(3))
+    assert rows[("u2", "shop")].ndcg == pytest.approx(1 / math.log2(4))
+    assert rows[("stranger", "shop")].mrr == pytest.approx(1 / 6)
+
+
+def test_popularity_ranks_by_decayed_takes_and_repeats_put_own_items_first(rows):
+    # Popularity falls from i0 to i3; i4 and i5 were never taken.
+    assert rows[("u2", "popularity")].mrr == pytest.approx(1 / 3)
+    assert rows[("u2", "repeats")].mrr == 1.0  # u2 took i2 before
+    assert rows[("u1", "repeats")].mrr == pytest.approx(1 / 2)  # u1 took i0 before, i1 is the next popular
+
+
+def test_the_challenger_serves_the_row_and_the_gate_that_it_would_have_served(rows, small_shop):
+    # u2's row lifts brand y (i2, i3) by 0.25 * 2.4 = .6 over i0's lead of .4.
+    assert rows[("u2", "challenger")].ndcg == 1.0
+    assert rows[("u2", "challenger")].ranker_id == small_shop.ranker_id
+    # A stranger gets the row `anonymous`, whose gate is closed: the shop's order.
+    assert rows[("stranger", "challenger")].mrr == rows[("stranger", "shop")].mrr
+
+
+def test_slices_are_told_by_evidence_and_popularity(rows):
+    assert rows[("u1", "shop")].returning
+    assert not rows[("stranger", "shop")].returning
+    assert not rows[("stranger", "shop")].head
+
+
+def test_a_ranker_without_gates_was_judged_on_nothing(build):
+    methods = {
+        row.method for row in build(gates=build().sparkSession.createDataFrame([], tables.GATES.schema)).collect()
+    }
+    assert "challenger" not in methods
+
+
+def test_a_champion_that_cannot_be_scored_is_judged_by_its_published_rows(spark, build, small_shop):
+    night = small_shop.night
+    gone = "f" * 64
+    ledger = [(night.previous, gone, None, gone, "c1", True, "", 1, [])]
+    published = [
+        (night.previous, "anonymous", {"category": 0.0}, {"category": 0.0}, {}, {}, None, 0, "c1", gone, "", None),
+        (
+            night.previous,
+            "u2",
+            {"category": 1.0},
+            {"category": 9.0},
+            {"brand:z": 5.0},
+            {},
+            None,
+            3,
+            "c1",
+            gone,
+            "",
+            None,
+        ),
+    ]
+    frame = build(
+        promotions=spark.createDataFrame(ledger, tables.PROMOTIONS.schema),
+        rerank_weights=spark.createDataFrame(published, tables.RERANK_WEIGHTS.schema),
+    )
+    champion = frame.where("method = 'champion' and user_id = 'u2'").collect()[0]
+    assert champion.ranker_id == gone
+    assert champion.mrr == pytest.approx(1 / 5)  # brand z's i4 and i5 come first, then i0, i1, i2

@@ -1,0 +1,62 @@
+"""gates: searches of the night before, scored with rows that are older than they are."""
+
+from __future__ import annotations
+
+import pytest
+from pyspark.sql import functions as F
+from rerank_rows import searches_of
+
+from nightrank.steps.gates import build_gates
+
+# u1, who loves brand x, takes its i1, which stands second; a crowd like u2 takes brand y's i3 from the fourth place.
+TAKES = [("u1", "i1")] * 4 + [("u2", "i3")] * 3 + [("stranger", "i5")] * 2
+
+
+def built(shop, item_tokens, searches, profiles):
+    return build_gates(
+        searches=searches, user_profiles=profiles, item_neighbours=shop.item_neighbours,
+        query_classes=shop.query_classes, item_tokens=item_tokens, propensities=shop.propensities,
+        ranker_runs=shop.ranker_runs, promotions=shop.promotions, night=shop.night, config=shop.config,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def gates(spark, small_shop, item_tokens):
+    searches = searches_of(spark, small_shop, TAKES, nights_ago=1)
+    return built(small_shop, item_tokens, searches, small_shop.user_profiles)
+
+
+def test_one_row_a_class_and_bucket_of_evidence(gates, small_shop):
+    rows = [(row.ranker_id, row.query_class, row.min_evidence) for row in gates.collect()]
+    classes = ("navigational", "category", "exploratory")
+    assert rows == [(small_shop.ranker_id, c, m) for c in classes for m in (0, 1, 5)]
+
+
+def test_searches_are_counted_by_the_evidence_of_their_shopper(gates):
+    found = {r.min_evidence: (r.searches, r.users) for r in gates.where("query_class = 'category'").collect()}
+    # A stranger has no profile, u2 has 3 events, u1 has 9.
+    assert found == {0: (2, 1), 1: (3, 1), 5: (4, 1)}
+
+
+def test_one_shopper_alone_opens_no_gate(gates):
+    assert {row.alpha for row in gates.collect()} == {0.0}
+
+
+def test_many_shoppers_who_gain_open_it_with_alpha_in_units_of_the_base_score(spark, small_shop, item_tokens):
+    users = [f"fan{n}" for n in range(12)]
+    like_u2 = small_shop.user_profiles.where("user_id = 'u2'").drop("user_id")
+    fans = like_u2.crossJoin(spark.createDataFrame([(u,) for u in users], "user_id string"))
+    searches = searches_of(spark, small_shop, [(u, "i3") for u in users], nights_ago=1)
+    frame = built(small_shop, item_tokens, searches, fans.select(*small_shop.user_profiles.columns))
+    gate = frame.where("query_class = 'category' and min_evidence = 1").collect()[0]
+    # The base coefficient is 2: the alphas tried are multiples of 1/2. Brand y lifts i2 and i3 over i0 and i1.
+    assert gate.alpha * 2 in small_shop.config.gates.alphas
+    assert gate.alpha > 0
+    assert gate.gain_lower > 0
+    # bound_spreads standard deviations of 3, 2.8 .. 2.0, whatever alpha is.
+    assert gate.alpha * gate.bound == pytest.approx(3.0 * 0.2 * (35 / 12) ** 0.5, abs=1e-5)
+
+
+def test_searches_from_before_the_rows_were_made_do_not_count(spark, small_shop, item_tokens):
+    early = searches_of(spark, small_shop, TAKES, nights_ago=1).withColumn("ts", F.expr("ts - interval 1 day"))
+    assert built(small_shop, item_tokens, early, small_shop.user_profiles).isEmpty()

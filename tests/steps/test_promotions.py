@@ -1,0 +1,86 @@
+"""promotions: the ledger's decisions and the evidence in it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from nightrank import tables
+from nightrank.config import Config
+from nightrank.models.report_card import Figure
+from nightrank.steps.promotions import build_promotions, decide
+
+CONFIG = Config()
+
+
+def difference(versus: str, lower: float) -> Figure:
+    return Figure("challenger", versus, "all", "ndcg", lower + 0.01, lower, lower + 0.02, 0.0, 100, 50)
+
+
+@pytest.mark.parametrize(
+    ("found", "challenger", "champion", "promoted", "why"),
+    [
+        ([], None, "old", False, "no challenger"),
+        ([], "new", None, False, "nothing to judge"),
+        ([difference("shop", 0.0)], "new", None, True, "no champion"),
+        ([difference("shop", -0.0001)], "new", None, False, "against alpha 0"),
+        ([difference("shop", 0.01), difference("champion", -0.0019)], "new", "old", True, "against the champion"),
+        ([difference("shop", 0.01), difference("champion", -0.002)], "new", "old", False, "against the champion"),
+    ],
+)
+def test_the_rule(found, challenger, champion, promoted, why):
+    decided, reason = decide(found, challenger, champion, "c1", CONFIG)
+    assert decided is promoted
+    assert why in reason
+
+
+def test_a_code_version_that_the_shop_has_not_indexed_waits():
+    waiting = CONFIG.model_copy(
+        update={"item_tokens": CONFIG.item_tokens.model_copy(update={"indexed_code_version": "c0"})}
+    )
+    decided, reason = decide([difference("shop", 0.01)], "new", None, "c1", waiting)
+    assert not decided
+    assert "c1 is not indexed yet: the shop says c0" in reason
+
+
+def judged(night, query, user, method, ndcg):
+    return (night, query, user, method, "organic", None, "category", True, False, False, ndcg, ndcg, ndcg, 1.0)
+
+
+@pytest.fixture(scope="module")
+def ledger(spark, small_shop):
+    """Two nights of twenty shoppers; the challenger is .1 better on each."""
+    tonight = small_shop.night.run_date
+    rows = [
+        judged(night, f"q{n}", f"u{n}", method, 0.5 + 0.001 * n + (0.1 if method == "challenger" else 0.0))
+        for night in (tonight - timedelta(days=1), tonight)
+        for n in range(20)
+        for method in ("shop", "challenger")
+    ]
+    frame = build_promotions(
+        evaluations=spark.createDataFrame(rows, tables.EVALUATIONS.schema), ranker_runs=small_shop.ranker_runs,
+        promotions=small_shop.promotions, night=small_shop.night, config=small_shop.config,
+    )  # fmt: skip
+    return tables.PROMOTIONS.conform(frame).collect()[0]
+
+
+def test_a_better_challenger_is_promoted_and_goes_live(ledger, small_shop):
+    assert ledger.promoted
+    assert (ledger.live_id, ledger.live_code_version, ledger.champion_id) == (small_shop.ranker_id, "c1", None)
+    assert ledger.judged_nights == 2
+
+
+def test_the_figures_are_in_the_row_pooled_over_the_nights(ledger):
+    figure = next(f for f in ledger.figures if (f.method, f.versus, f.slice) == ("challenger", "shop", "all"))
+    assert figure.value == pytest.approx(0.1)
+    assert (figure.searches, figure.users) == (40, 20)
+
+
+def test_with_nothing_judged_the_challenger_is_registered_and_alpha_stays_0(spark, small_shop):
+    frame = build_promotions(
+        evaluations=spark.createDataFrame([], tables.EVALUATIONS.schema), ranker_runs=small_shop.ranker_runs,
+        promotions=small_shop.promotions, night=small_shop.night, config=small_shop.config,
+    )  # fmt: skip
+    row = frame.collect()[0]
+    assert (row.promoted, row.live_id, row.judged_nights) == (False, small_shop.ranker_id, 0)
