@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from datetime import date
 
 from delta.tables import DeltaTable
@@ -15,8 +16,9 @@ from nightrank.errors import ContractError
 
 
 def table_path(lake: str, table: Table) -> str:
-    """Where the table's files lie."""
-    return f"{lake.rstrip('/')}/{table.name}"
+    """Where the table's files lie. Local paths are made absolute: Delta takes a relative one for a catalog name."""
+    root = lake if "://" in lake else os.path.abspath(lake)
+    return f"{root.rstrip('/')}/{table.name}"
 
 
 def stands(spark: SparkSession, lake: str, table: Table) -> bool:

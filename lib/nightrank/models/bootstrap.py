@@ -61,7 +61,9 @@ def sums_by_user(
     figure = np.asarray(figures, dtype=np.float64)
     weight = np.ones_like(figure) if weights is None else np.asarray(weights, dtype=np.float64)
     names, row = np.unique(np.asarray(users), return_inverse=True)
-    numerator, denominator = (np.bincount(row, weights=each, minlength=len(names)) for each in (weight * figure, weight))
+    numerator, denominator = (
+        np.bincount(row, weights=each, minlength=len(names)) for each in (weight * figure, weight)
+    )
     return names, numerator.astype(np.float64), denominator.astype(np.float64)
 
 

@@ -10,6 +10,7 @@ its expectation at the true p is 0: an unbiased estimating equation.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -110,8 +111,7 @@ def _linked_with_first(cells: Cells) -> Flags:
 def _maximised(cells: Cells, longest: int) -> Floats:
     """The propensities (index = position) that maximise the likelihood, by the MM steps of Hunter 2004.
 
-    p_j <- sum_i c_ij / sum_i (C_i n_ij / sum_k n_ik p_k). Every third step is a leap along the last two (SQUAREM,
-    Varadhan & Roland 2008): plain steps need thousands of rounds where items move by one position at a time.
+    p_j <- sum_i c_ij / sum_i (C_i n_ij / sum_k n_ik p_k), in log p with position 1 held at 0.
     """
     pair = np.unique(cells.pair, return_inverse=True)[1]
     clicks = np.bincount(cells.position, weights=cells.clicks, minlength=longest + 1)
@@ -125,15 +125,21 @@ def _maximised(cells: Cells, longest: int) -> Floats:
         after = np.where(live, np.log(np.where(live, clicks, 1.0) / np.where(live, below, 1.0)), 0.0)
         return np.where(live, after - after[1], 0.0)
 
-    log_p = np.zeros(longest + 1)
+    return np.exp(_fixed_point(step, np.zeros(longest + 1)))
+
+
+def _fixed_point(step: Callable[[Floats], Floats], start: Floats) -> Floats:
+    """Where steps no longer move: two steps and a leap along them (SQUAREM, Varadhan & Roland 2008), and again.
+
+    Plain steps need thousands of rounds where items move by one position at a time.
+    """
     for _ in range(MOST_ROUNDS):
-        once = step(log_p)
+        once = step(start)
         twice = step(once)
-        moved = np.abs(twice - once).max()
-        log_p = twice if moved < TOLERANCE else step(_leap(log_p, once, twice))
-        if moved < TOLERANCE:
-            break
-    return np.exp(log_p)
+        if np.abs(twice - once).max() < TOLERANCE:
+            return twice
+        start = step(_leap(start, once, twice))
+    return start
 
 
 def _leap(start: Floats, once: Floats, twice: Floats) -> Floats:

@@ -1,0 +1,79 @@
+"""Small shops and their nights, for the tests that run the real thing."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pyspark.sql import SparkSession
+
+from nightrank import tables
+from nightrank.config import Config, load_config
+from nightrank.contract import Table
+from nightrank.storage import content_hash, nights_of, read_table
+
+FIRST_DAY = date(2026, 1, 1)
+BULK_UNTIL = date(2026, 1, 9)
+DAYS = 13
+
+
+def write_config(folder: Path, shop: Path, encoder: Path, **sections: dict[str, Any]) -> Path:
+    """A config file for a small shop's logs, with its lake in `folder`. sections are laid over it."""
+    values: dict[str, dict[str, Any]] = {
+        "source": {
+            "events": f"{shop}/logs/{{run_date}}/events.ndjson",
+            "searches": f"{shop}/logs/{{run_date}}/queries.ndjson",
+            "items": f"{shop}/logs/{{run_date}}/items.jsonl",
+            "object_id_field": "item_id",
+        },
+        "calendar": {"bulk_until": str(BULK_UNTIL), "nights": 1},
+        "lake": {"path": f"{folder}/lake"},
+        "spark": {"master": "local[2,4]", "local_settings": True, "shuffle_partitions": 2},
+        "mlflow": {"tracking_uri": f"sqlite:///{folder}/lake/mlflow.db"},
+        "item_embeddings": {"model": str(encoder), "max_tokens": 32, "buckets": 2},
+        "query_embeddings": {"model": str(encoder), "max_tokens": 32, "buckets": 2},
+        "training_examples": {"window_nights": 6, "recent": 10},
+        "ranker_runs": {"min_examples": 20, "epochs": 3, "dims": 8, "codes": 8, "codebook_every": 2},
+        "propensities": {"min_pairs": 20, "min_clicks_per_position": 2},
+        "gates": {"min_searches": 5, "bootstrap": 100},
+        "promotions": {"bootstrap": 100},
+        "rerank_weights": {"buckets": 2, "similar": 20},
+        "segments": {"min_shoppers": 3},
+        "shop": {
+            "path": str(shop),
+            "seed": 5,
+            "shoppers": 150,
+            "items": 120,
+            "days": DAYS,
+            "first_day": str(FIRST_DAY),
+        },
+    }
+    for name, section in sections.items():
+        values[name] = {**values.get(name, {}), **section}
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "config.yaml"
+    path.write_text(yaml.safe_dump(values))
+    return path
+
+
+def hashes(spark: SparkSession, config: Config, only: tuple[Table, ...] = tables.TABLES) -> dict[tuple[str, str], str]:
+    """The content hash of each night of each table."""
+    return {
+        (table.name, str(night)): content_hash(rows_of(spark, config, table, night), table)
+        for table in only
+        for night in nights_of(spark, config.lake.path, table)
+        # A table of changes has a night for each day of the bulk load: the last ones tell as much.
+        if night >= BULK_UNTIL - timedelta(days=1)
+    }
+
+
+def rows_of(spark: SparkSession, config: Config, table: Table, night: date):
+    """All rows of one night of a table, quarantined ones too."""
+    return read_table(spark, config.lake.path, table, night, night, accepted_only=False)
+
+
+def loaded(path: Path) -> Config:
+    """The config in the file."""
+    return load_config(path)

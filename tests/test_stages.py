@@ -1,0 +1,126 @@
+"""Every stage on a small shop: contracts, twice == once, other nights untouched, whatever the layout of the cluster."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+
+from nightrank import tables
+from nightrank.config import Config
+from nightrank.runner import nights_to_run, run_nights
+from nightrank.shop.ubi_log import write_shop
+from nightrank.stages import STAGES
+from nightrank.storage import nights_of
+from nights import BULK_UNTIL, hashes, loaded, rows_of, write_config
+
+ROOT = Path(__file__).parents[1]
+LAST = BULK_UNTIL + timedelta(days=1)
+BY_NAME = {stage.name: stage for stage in STAGES}
+
+
+@dataclass(frozen=True)
+class Lake:
+    """A lake after a bulk load and a night, and the hashes of its tables."""
+
+    config: Config
+    hashes: dict[tuple[str, str], str]
+
+
+@pytest.fixture(scope="session")
+def shop(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path) -> Path:
+    folder = tmp_path_factory.mktemp("shop")
+    write_shop(loaded(write_config(folder, folder / "shop", tiny_bert)).shop, folder / "shop")
+    return folder / "shop"
+
+
+@pytest.fixture(scope="session")
+def lake(spark: SparkSession, shop: Path, tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Lake:
+    config = loaded(write_config(tmp_path_factory.mktemp("lake"), shop, tiny_bert))
+    run_nights(spark, config, "nightly", nights_to_run(spark, config, None))
+    return Lake(config, hashes(spark, config))
+
+
+@pytest.mark.parametrize("name", list(BY_NAME))
+def test_a_stage_keeps_its_contract(spark: SparkSession, lake: Lake, name: str) -> None:
+    table = BY_NAME[name].table
+    rows = rows_of(spark, lake.config, table, LAST)
+    assert rows.schema.simpleString() == table.schema.simpleString()
+    good = rows.where("accepted") if "accepted" in table.partitions else rows
+    assert good.groupBy(*table.key).count().where("count > 1").isEmpty()
+    assert nights_of(spark, lake.config.lake.path, table)[-1] <= LAST
+    if not table.may_be_empty:
+        assert not good.isEmpty()
+
+
+def test_no_number_in_the_lake_is_not_finite(spark: SparkSession, lake: Lake) -> None:
+    for table in tables.TABLES:
+        doubles = [f.name for f in table.columns.fields if f.dataType.simpleString() in {"double", "float"}]
+        for name in doubles:
+            odd = rows_of(spark, lake.config, table, LAST).where(f"isnan({name}) or abs({name}) = double('Infinity')")
+            assert odd.isEmpty(), f"{table.name}.{name}"
+
+
+def test_the_same_night_twice_is_the_same_night(spark: SparkSession, lake: Lake) -> None:
+    run_nights(spark, lake.config, "nightly", [LAST])
+    assert hashes(spark, lake.config) == lake.hashes
+
+
+def test_spark_submit_on_one_core_with_other_partitions_gives_the_same_tables(
+    spark: SparkSession, lake: Lake, shop: Path, tiny_bert: Path, tmp_path: Path
+) -> None:
+    """jobs/nightly.py through spark-submit, in a process of its own: local[1], seven shuffle partitions."""
+    path = write_config(tmp_path, shop, tiny_bert, spark={"master": "local[1]", "shuffle_partitions": 7})
+    version = f"io.delta:delta-spark_4.2_2.13:{_delta_version()}"
+    submit = [shutil.which("spark-submit", path=Path(sys.executable).parent), "--master", "local[1]"]
+    done = subprocess.run(
+        [*submit, "--packages", version, "jobs/nightly.py", "--config", str(path)],
+        cwd=ROOT, capture_output=True, text=True, env=_environment(), check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = hashes(spark, loaded(path))
+    assert {key for key in found if found[key] != lake.hashes.get(key)} == set()
+    assert len(found) == len(lake.hashes)
+
+
+def _delta_version() -> str:
+    from importlib.metadata import version
+
+    return version("delta-spark")
+
+
+def _environment() -> dict[str, str]:
+    import os
+
+    return {**os.environ, "PYSPARK_PYTHON": sys.executable, "PYSPARK_DRIVER_PYTHON": sys.executable}
+
+
+def test_three_nights_are_one_rebuild_of_them_to_the_bit(
+    spark: SparkSession, shop: Path, tiny_bert: Path, tmp_path: Path
+) -> None:
+    last = BULK_UNTIL + timedelta(days=3)
+    stepwise = loaded(write_config(tmp_path / "stepwise", shop, tiny_bert, calendar={"nights": 3}))
+    at_once = loaded(
+        write_config(tmp_path / "at_once", shop, tiny_bert, calendar={"bulk_until": str(last), "nights": 0})
+    )
+    exact = (tables.USER_PROFILES, tables.ITEM_NEIGHBOURS)
+    for config in (stepwise, at_once):
+        for night in nights_to_run(spark, config, None):
+            for stage in ("items", "events", "user_profiles", "item_neighbours"):
+                run_nights(spark, config, stage, [night])
+    found = [hashes(spark, config, exact) for config in (stepwise, at_once)]
+    for table in exact:
+        key = (table.name, str(last))
+        assert found[0][key] == found[1][key], table.name
+
+
+def test_running_a_night_leaves_the_others_alone(spark: SparkSession, lake: Lake) -> None:
+    before = {key: value for key, value in lake.hashes.items() if key[1] != str(LAST)}
+    after = {key: value for key, value in hashes(spark, lake.config).items() if key[1] != str(LAST)}
+    assert after == before
