@@ -103,6 +103,8 @@ def _say_error(message: str) -> None:
 def _log_plainly() -> None:
     """One line a message on standard error."""
     log = logging.getLogger("nightrank")
+    # MLflow gives the root logger a handler of its own: each line would come twice.
+    log.propagate = bool(logging.getLogger().handlers)
     if not log.handlers:
         handler = logging.StreamHandler()
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))

@@ -46,10 +46,8 @@ def _figures_in_words(spark: SparkSession, config: Config) -> str:
     """nDCG and MRR of the shop's order and of the personalised one, and the paired difference, from the ledger."""
     ledger = last_night(spark, config, tables.PROMOTIONS).collect()[0]
     found = {(f.method, f.versus, f.metric): f for f in ledger.figures if f.slice == "all"}
-    k = config.evaluations.cutoff
-    lines = [
-        f"Judged on {found[('shop', '', 'ndcg')].searches} searches of {ledger.judged_nights} nights, never seen before:"
-    ]
+    k, judged = config.evaluations.cutoff, found[("shop", "", "ndcg")].searches
+    lines = [f"Judged on {judged} searches of {ledger.judged_nights} nights, never seen before:"]
     for method, called in (("shop", "the shop's own order"), ("challenger", "personalised")):
         ndcg, mrr = _interval(found[(method, "", "ndcg")]), _interval(found[(method, "", "mrr")])
         lines.append(f"  {called:<22} nDCG@{k} {ndcg}   MRR {mrr}")

@@ -58,15 +58,25 @@ def measure_recovery(spark: SparkSession, config: Config) -> Recovery:
     users = np.array([judged[key].user_id for key in keys])
     weights, shop, own = (np.array([getattr(judged[k], c) for k in keys]) for c in ("weight", "shop", "personalised"))
     best = np.array([oracle[key] for key in keys])
-    means = [float((weights * ndcg).sum() / weights.sum()) for ndcg in (shop, own, best)]
+    mean_shop, mean_own, mean_best = (float((weights * ndcg).sum() / weights.sum()) for ndcg in (shop, own, best))
     kinds = {line["user_id"]: line["kind"] for line in truth.shoppers}
     no_taste = np.array([kinds.get(user) == "indifferent" for user in users])
+    draws = config.promotions.bootstrap
+    indifferent = _gain(users[no_taste], (own - shop)[no_taste], weights[no_taste], draws)
     found, shoppers = _favourites_found(spark, config, truth)
     return Recovery(
-        *means, (means[1] - means[0]) / (means[2] - means[0]),
-        *_gain(users[no_taste], (own - shop)[no_taste], weights[no_taste], config.promotions.bootstrap),
-        _position_error(spark, config, truth), found, shoppers, len(keys),
-    )  # fmt: skip
+        shop_ndcg=mean_shop,
+        personalised_ndcg=mean_own,
+        oracle_ndcg=mean_best,
+        gain_share=(mean_own - mean_shop) / (mean_best - mean_shop),
+        indifferent_gain=indifferent[0],
+        indifferent_lower=indifferent[1],
+        indifferent_upper=indifferent[2],
+        position_error=_position_error(spark, config, truth),
+        favourite_found=found,
+        favourite_shoppers=shoppers,
+        judged_searches=len(keys),
+    )
 
 
 @dataclass(frozen=True)

@@ -208,7 +208,8 @@ class GatesConfig(Section):
     bound_spreads: float = 3.0
     min_searches: int = 30
     bootstrap: int = 1000
-    max_searches: int = 200_000
+    share_of_searches: float = Field(default=1.0, gt=0, le=1)
+    max_searches: int = 1_000_000
 
 
 class EvaluationsConfig(Section):
@@ -216,8 +217,8 @@ class EvaluationsConfig(Section):
 
     cutoff: int = 10
     head_share: float = 0.2
-    buckets: int = 64
-    max_searches: int = 500_000
+    share_of_searches: float = Field(default=1.0, gt=0, le=1)
+    max_searches: int = 1_000_000
 
 
 class PromotionsConfig(Section):
@@ -225,7 +226,6 @@ class PromotionsConfig(Section):
 
     pooled_nights: int = 7
     margin: float = 0.002
-    min_nights_of_log: int = 3
     bootstrap: int = 1000
 
 

@@ -52,6 +52,11 @@ def tonight(night: Night, _: Config) -> Span:
     return Span(night.run_date, night.run_date)
 
 
+def tonights_snapshots(night: Night, _: Config) -> Span:
+    """Every snapshot that this night writes: more than one in a bulk load."""
+    return Span(night.snapshots[0], night.run_date)
+
+
 def arrivals(night: Night, _: Config) -> Span:
     """Everything that this night takes in: many nights in a bulk load."""
     return Span(night.first_arrival, night.run_date)
@@ -199,7 +204,7 @@ STAGES: tuple[Stage, ...] = (
           (of(t.USER_PROFILES, previous_snapshot), of(t.EVENTS, since_previous))),
     Stage(t.ITEM_NEIGHBOURS, "prepare", build_item_neighbours,
           (of(t.ITEM_NEIGHBOURS, previous_snapshot), of(t.EVENTS, pairs_since_previous))),
-    Stage(t.SEGMENTS, "prepare", build_segments, (of(t.USER_PROFILES, tonight),)),
+    Stage(t.SEGMENTS, "prepare", build_segments, (of(t.USER_PROFILES, tonights_snapshots),)),
     Stage(t.ITEM_EMBEDDINGS, "encode", build_item_embeddings,
           (of(t.ITEMS, tonight), of(t.ITEM_EMBEDDINGS, earlier))),
     Stage(t.QUERY_EMBEDDINGS, "encode", build_query_embeddings,
@@ -218,11 +223,13 @@ STAGES: tuple[Stage, ...] = (
           (of(t.ITEMS, tonight), of(t.ITEM_EMBEDDINGS, everything), of(t.ITEM_NEIGHBOURS, tonight),
            of(t.RANKER_RUNS, everything), of(t.PROMOTIONS, earlier))),
     Stage(t.GATES, "rerank", build_gates,
-          (of(t.SEARCHES, nights_ago(1)), of(t.USER_PROFILES, snapshot(2)), of(t.ITEM_NEIGHBOURS, snapshot(2)),
+          (of(t.SEARCHES, nights_ago(1)), of(t.USER_PROFILES, snapshot(2)), of(t.SEGMENTS, snapshot(2)),
+           of(t.ITEM_NEIGHBOURS, snapshot(2)),
            of(t.QUERY_CLASSES, snapshot(2)), of(t.ITEM_TOKENS, tonight), of(t.PROPENSITIES, tonight),
            of(t.RANKER_RUNS, everything), of(t.PROMOTIONS, earlier))),
     Stage(t.EVALUATIONS, "rerank", build_evaluations,
-          (of(t.SEARCHES, tonight), of(t.USER_PROFILES, snapshot(1)), of(t.ITEM_NEIGHBOURS, snapshot(1)),
+          (of(t.SEARCHES, tonight), of(t.USER_PROFILES, snapshot(1)), of(t.SEGMENTS, snapshot(1)),
+           of(t.ITEM_NEIGHBOURS, snapshot(1)),
            of(t.QUERY_CLASSES, snapshot(1)), of(t.ITEM_TOKENS, tonight), of(t.PROPENSITIES, tonight),
            of(t.GATES, tonight), of(t.RANKER_RUNS, everything), of(t.PROMOTIONS, earlier),
            of(t.RERANK_WEIGHTS, snapshot(1)))),

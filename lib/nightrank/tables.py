@@ -128,8 +128,15 @@ ITEM_NEIGHBOURS = Table(
 )
 SEGMENTS = Table(
     "segments",
-    "the rule that puts a shopper without a row into a segment",
-    columns(segment=STRING, token=STRING, shoppers=LONG),
+    "the mean shopper of each segment and of all, and the rule that puts a shopper without a row into one",
+    columns(
+        segment=STRING,
+        token=STRING,
+        shoppers=LONG,
+        affinity_tokens=STRINGS,
+        affinity_values=T.ArrayType(DOUBLE),
+        recent_item_ids=STRINGS,
+    ),
     key=("segment",),
     holds=Holds.SNAPSHOT,
     keep_nights=35,

@@ -1,7 +1,8 @@
 """`make bench-online-retail`: the rows of one night, judged on derived searches of the five weeks after it.
 
-The product gets what was known at the cut, as canonical Parquet, and runs one bulk load; its published rows and tokens
-then score later searches with the formula. Base score: log1p of the purchase lines of the 14 days before the cut.
+The product gets what was known at the cut, as canonical Parquet, and runs a bulk load and two nights; its published
+rows and tokens then score later searches with the formula. Base score: log1p of the purchase lines of the 14 days
+before the cut.
 Another cut (--cut) judges on searches before the real one: settings are chosen there, never on the real sessions.
 """
 
@@ -27,7 +28,8 @@ from nightrank import tables
 from nightrank.config import Config, load_config
 from nightrank.models.bootstrap import difference_interval, mean_interval, sums_by_user
 from nightrank.models.scorer import reranked_scores, row_sums
-from nightrank.runner import run_nights
+from nightrank.nights import ONE_DAY
+from nightrank.runner import nights_to_run, run_nights
 from nightrank.session import build_session
 from nightrank.storage import read_table
 
@@ -41,7 +43,7 @@ def main() -> None:
     arguments = _arguments()
     if not retail.PARQUET.exists():
         sys.exit(f"{retail.PARQUET} is not there: put the data beside the project, as its README says.")
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+    _log_plainly()
     cut, lines = arguments.cut, retail.known_lines()
     before = lines[lines["ts"] <= cut]
     after = lines[(lines["ts"] > cut) & (lines["ts"] <= cut + WEEKS_AFTER)]
@@ -52,8 +54,10 @@ def main() -> None:
     spark = build_session(config.spark)
     if not arguments.judge_only:
         shutil.rmtree(FOLDER / NAME, ignore_errors=True)
-        write_inputs(before, shelf, config.training_examples.window_nights, FOLDER / NAME / "input")
-        run_nights(spark, config, "nightly", [cut.date()])
+        nights = nights_to_run(spark, config, None)
+        # The bulk load's training window reaches back from its own night.
+        write_inputs(before, shelf, config.training_examples.window_nights + len(nights), FOLDER / NAME / "input")
+        run_nights(spark, config, "nightly", nights)
     sessions = retail.judged_sessions(before, after, shelf)
     scores = retail.baseline_scores(before, sessions, shelf, cut)
     rows, opened = published_rows(spark, config, cut)
@@ -72,9 +76,18 @@ def _arguments() -> argparse.Namespace:
 
 
 def config_at(path: Path, cut: pandas.Timestamp) -> Config:
-    """The benchmark's settings, with the bulk load ending on the day of the cut."""
+    """The benchmark's settings, with the last night of the calendar on the day of the cut."""
     config = load_config(path)
-    return config.model_copy(update={"calendar": config.calendar.model_copy(update={"bulk_until": cut.date()})})
+    bulk_until = cut.date() - config.calendar.nights * ONE_DAY
+    return config.model_copy(update={"calendar": config.calendar.model_copy(update={"bulk_until": bulk_until})})
+
+
+def _log_plainly() -> None:
+    """One line a stage on standard error; other loggers keep silent."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    logging.getLogger("nightrank").addHandler(handler)
+    logging.getLogger("nightrank").setLevel(logging.INFO)
 
 
 def published_rows(

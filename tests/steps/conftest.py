@@ -84,6 +84,8 @@ def small_shop(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) ->
         TONIGHT, ranker_id, "trained", None, "c1", "e1", TONIGHT, 1, 1, 1, {}, {},
         f"{lake}/artefacts/{ranker_id}.safetensors", "run", "1",
     )  # fmt: skip
+    mean = (["brand:x", "brand:y", "category:t"], [20 / 3, 20 / 3, 20 / 3], ["i0", "i2"])
+    groups = [(TONIGHT - DAY, "anonymous", None, 3, *mean), (TONIGHT - DAY, "segment:t", "category:t", 2, *mean)]
     frame = spark.createDataFrame
     return SmallShop(
         config=config,
@@ -101,7 +103,7 @@ def small_shop(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) ->
         propensities=frame([(TONIGHT, "all", 1, 1.0, 0, 0, "fallback")], tables.PROPENSITIES.schema),
         ranker_runs=frame([run], tables.RANKER_RUNS.schema),
         promotions=frame([], tables.PROMOTIONS.schema),
-        segments=frame([(TONIGHT, "segment:t", "category:t", 2)], tables.SEGMENTS.schema),
+        segments=frame(groups, tables.SEGMENTS.schema),
     )
 
 

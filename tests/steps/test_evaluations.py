@@ -21,6 +21,7 @@ def build(spark, small_shop, item_tokens):
     def built(gates=opened, **changes):
         frames = {
             "searches": searches_of(spark, shop, TAKES, nights_ago=0), "user_profiles": shop.user_profiles,
+            "segments": shop.segments,
             "item_neighbours": shop.item_neighbours, "query_classes": shop.query_classes, "item_tokens": item_tokens,
             "propensities": shop.propensities, "gates": gates, "ranker_runs": shop.ranker_runs,
             "promotions": shop.promotions,

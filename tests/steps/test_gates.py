@@ -14,7 +14,7 @@ TAKES = [("u1", "i1")] * 4 + [("u2", "i3")] * 3 + [("stranger", "i5")] * 2
 
 def built(shop, item_tokens, searches, profiles):
     return build_gates(
-        searches=searches, user_profiles=profiles, item_neighbours=shop.item_neighbours,
+        searches=searches, user_profiles=profiles, segments=shop.segments, item_neighbours=shop.item_neighbours,
         query_classes=shop.query_classes, item_tokens=item_tokens, propensities=shop.propensities,
         ranker_runs=shop.ranker_runs, promotions=shop.promotions, night=shop.night, config=shop.config,
     )  # fmt: skip

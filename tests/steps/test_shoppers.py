@@ -49,9 +49,14 @@ def test_values_are_decayed_to_the_as_of_date_and_recents_are_distinct(
     assertDataFrameEqual(shoppers, spark.createDataFrame(expected, FLAT), rtol=1e-12)
 
 
-def test_a_group_is_the_mean_of_all_its_shoppers(spark: SparkSession, shoppers: DataFrame) -> None:
-    expected = [
-        ("anonymous", NIGHT, 0, None, ["brand:x", "brand:y"], [2.5, 0.5], [], [], ["d", "a"]),
-        ("segment:t", NIGHT, 0, None, ["brand:x", "brand:y"], [2.0, 1.0], [], [], ["a"]),
+def test_a_group_is_a_shopper_of_whom_nothing_is_known(spark: SparkSession) -> None:
+    segments = [
+        (NIGHT, "anonymous", None, 2, ["brand:x"], [2.5], ["d", "a"]),
+        (NIGHT, "segment:t", "category:t", 1, None, None, None),
     ]
-    assertDataFrameEqual(group_shoppers(shoppers, CONFIG), spark.createDataFrame(expected, FLAT))
+    expected = [
+        ("anonymous", NIGHT, 0, None, ["brand:x"], [2.5], [], [], ["d", "a"]),
+        ("segment:t", NIGHT, 0, None, [], [], [], [], []),
+    ]
+    found = group_shoppers(spark.createDataFrame(segments, tables.SEGMENTS.schema))
+    assertDataFrameEqual(found, spark.createDataFrame(expected, FLAT))

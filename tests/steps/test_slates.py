@@ -10,7 +10,7 @@ from pyspark.testing import assertDataFrameEqual
 
 from nightrank import tables
 from nightrank.config import Config
-from nightrank.steps.judging import organic, slates_after, sponsored
+from nightrank.steps.judging import organic, slates_after
 from nightrank.steps.slates import class_index, flat_slates
 
 NIGHT = date(2026, 1, 5)
@@ -66,15 +66,16 @@ def test_unknown_queries_are_of_class_category(slates: DataFrame) -> None:
     assert [tuple(row) for row in found] == [("category", 1)]
 
 
-def test_organic_and_sponsored_parts(spark: SparkSession, slates: DataFrame) -> None:
+def test_the_organic_part_leaves_sponsored_slots_out(spark: SparkSession, slates: DataFrame) -> None:
     both = slates.where("query_id in ('sponsored only', 'device')")
     kept = organic(both).select("query_id", "slate_item_ids", "slate_gains")
     schema = "query_id string, slate_item_ids array<string>, slate_gains array<double>"
     assertDataFrameEqual(kept, spark.createDataFrame([("device", ["a", "b"], [0.0, 2.0])], schema))
-    apart = sponsored(both).select("query_id", "slate_item_ids", "slate_gains")
-    assertDataFrameEqual(apart, spark.createDataFrame([("sponsored only", ["a", "b"], [1.0, 0.0])], schema))
 
 
-def test_only_slates_after_the_cut_are_judged(slates: DataFrame) -> None:
-    assert slates_after(slates, NOON).count() == 6
-    assert slates_after(slates, datetime(2026, 1, 5, 12, 0, 1, tzinfo=UTC)).isEmpty()
+def test_only_slates_after_the_cut_are_judged_or_a_share_of_them(slates: DataFrame) -> None:
+    assert slates_after(slates, NOON, 1.0).count() == 6
+    assert slates_after(slates, datetime(2026, 1, 5, 12, 0, 1, tzinfo=UTC), 1.0).isEmpty()
+    drawn = {row.query_id for row in slates_after(slates, NOON, 0.5).collect()}
+    assert 0 < len(drawn) < 6
+    assert drawn == {row.query_id for row in slates_after(slates.repartition(3), NOON, 0.5).collect()}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import pandas
@@ -22,38 +21,31 @@ COMPILED = (
 )
 
 
-@dataclass(frozen=True)
-class Compiled:
-    """Rows of weights (columns COMPILED) of shoppers and of groups, and the catalogue that they were compiled with."""
+def share_indexed(item_tokens: DataFrame, item_neighbours: DataFrame, code_version: str, config: Config) -> Loader:
+    """The catalogue as the shop's index has it with the tokens of one code version.
 
-    rows: DataFrame
-    groups: DataFrame
-    catalogue: Loader
+    item_tokens: one night, all code versions. item_neighbours: one snapshot.
+    """
+    return share_catalogue(item_tokens.where(F.col("code_version") == code_version), item_neighbours, config)
 
 
 def compile_profiles(
     user_profiles: DataFrame,
-    item_tokens: DataFrame,
-    item_neighbours: DataFrame,
+    segments: DataFrame,
+    catalogue: Loader,
     ranker: Ranker,
     config: Config,
     searches: DataFrame | None = None,
-) -> Compiled:
-    """The rows of the shoppers in one snapshot of profiles, and of its groups (segments, anonymous); without gates.
+) -> tuple[DataFrame, DataFrame]:
+    """The rows (columns COMPILED, without gates) of the shoppers in one snapshot, and those of its groups.
 
-    item_tokens: one night, all code versions. item_neighbours: one snapshot. searches: only the rows of shoppers who
-    made one of these; None: of all.
+    searches: only the rows of shoppers who made one of these; None: of all. catalogue: of the ranker's code version.
     """
-    items = item_tokens.where(F.col("code_version") == ranker.code_version)
-    catalogue = share_catalogue(items, item_neighbours, config)
     shoppers = flat_shoppers(user_profiles.withColumn("as_of", F.col("run_date")), config)
-    wanted = shoppers
     if searches is not None:
-        wanted = shoppers.join(searches.select("user_id").distinct(), on="user_id", how="left_semi")
-    groups = group_shoppers(shoppers, config)
-    return Compiled(
-        compiled_rows(wanted, catalogue, ranker, config), compiled_rows(groups, catalogue, ranker, config), catalogue
-    )
+        shoppers = shoppers.join(searches.select("user_id").distinct(), on="user_id", how="left_semi")
+    own, groups = (compiled_rows(some, catalogue, ranker, config) for some in (shoppers, group_shoppers(segments)))
+    return own, groups
 
 
 def compiled_rows(shoppers: DataFrame, catalogue: Loader, ranker: Ranker, config: Config) -> DataFrame:

@@ -16,13 +16,15 @@ from pyspark.sql import functions as F
 
 from nightrank.config import Config
 from nightrank.models.artefact import Ranker
+from nightrank.models.catalogue import Catalogue
 from nightrank.models.gate import Gate, fit_gate, ndcg_by_alpha
 from nightrank.nights import ONE_DAY, Night, end_of
 from nightrank.steps.arrays import Arrays, collect_arrays
-from nightrank.steps.compiling import compile_profiles
+from nightrank.steps.catalogue import Loader
+from nightrank.steps.compiling import compile_profiles, share_indexed
 from nightrank.steps.gating import without_gates
-from nightrank.steps.judging import organic, scored_slates, slates_after
-from nightrank.steps.rankers import contenders
+from nightrank.steps.judging import organic, served_sums, slates_after, with_row
+from nightrank.steps.rankers import Contender, contenders
 from nightrank.steps.slates import flat_slates
 from nightrank.tables import CLASSES, GATES
 
@@ -33,6 +35,7 @@ TRIED = "query_id string, user_id string, query_class string, evidence bigint, w
 def build_gates(
     searches: DataFrame,
     user_profiles: DataFrame,
+    segments: DataFrame,
     item_neighbours: DataFrame,
     query_classes: DataFrame,
     item_tokens: DataFrame,
@@ -44,45 +47,45 @@ def build_gates(
 ) -> DataFrame:
     """One row a ranker, class and evidence bucket. No rows where no search of the night before can be judged.
 
-    searches: last night's; user_profiles, item_neighbours, query_classes: snapshots of the night before that.
+    searches: last night's; user_profiles, segments, item_neighbours, query_classes: snapshots of the night before that.
     """
     slates = flat_slates(searches, propensities, query_classes, config)
-    judged = organic(slates_after(slates, end_of(night.run_date - 2 * ONE_DAY)))
-    rows = [
-        row
-        for contender in contenders(ranker_runs, promotions, night.run_date, config)
-        if contender.ranker is not None
-        for row in _gates_of(
-            contender.ranker_id, contender.ranker, judged, user_profiles, item_tokens, item_neighbours, config
-        )
-    ]
+    judged = organic(slates_after(slates, end_of(night.run_date - 2 * ONE_DAY), config.gates.share_of_searches))
+    clips = _clips(judged, config)
+    rows: list[tuple[object, ...]] = []
+    for contender in contenders(ranker_runs, promotions, night.run_date, config):
+        if contender.ranker is not None:
+            catalogue = share_indexed(item_tokens, item_neighbours, contender.ranker.code_version, config)
+            compiled = compile_profiles(user_profiles, segments, catalogue, contender.ranker, config, judged)
+            own, groups = (without_gates(some) for some in compiled)
+            served = with_row(judged, own, groups, contender.role)
+            rows += _gates_of(contender, contender.ranker, served, catalogue, clips, config)
     return searches.sparkSession.createDataFrame(rows, GATES.columns)
 
 
-def _gates_of(
-    ranker_id: str,
-    ranker: Ranker,
-    slates: DataFrame,
-    user_profiles: DataFrame,
-    item_tokens: DataFrame,
-    item_neighbours: DataFrame,
-    config: Config,
-) -> list[tuple[object, ...]]:
-    compiled = compile_profiles(user_profiles, item_tokens, item_neighbours, ranker, config, slates)
-    own, groups = without_gates(compiled.rows), without_gates(compiled.groups)
-    scored = scored_slates(slates, own, groups, compiled.catalogue)
+def _clips(slates: DataFrame, config: Config) -> dict[str, float]:
+    """The most that a row may move a score, by class, in units of the base score."""
     spreads = _spreads(slates)
+    return {c: config.gates.bound_spreads * spreads.get(c, 1.0) for c in CLASSES}
+
+
+def _gates_of(
+    contender: Contender, ranker: Ranker, served: DataFrame, catalogue: Loader, clips: dict[str, float], config: Config
+) -> list[tuple[object, ...]]:
     alphas = {c: _alphas(ranker, i, config) for i, c in enumerate(CLASSES)}
-    clips = {c: config.gates.bound_spreads * spreads.get(c, 1.0) for c in CLASSES}
-    columns = scored.mapInPandas(
-        _tried(alphas, clips, config.evaluations.cutoff),
-        schema=TRIED,
+    tried = served.mapInPandas(
+        _tried(catalogue, contender.role, alphas, clips, config.evaluations.cutoff), schema=TRIED
     )
-    sampled = columns.orderBy(F.xxhash64("query_id"), "query_id").limit(config.gates.max_searches)
-    tried = collect_arrays(sampled.orderBy("user_id", "query_id"), config.gates.max_searches, "searches of the gates")
-    if not len(tried["query_id"]):
+    found = collect_arrays(
+        tried.orderBy("user_id", "query_id"),
+        config.gates.max_searches,
+        "searches of the gates",
+        "gates.share_of_searches",
+    )
+    if not len(found["query_id"]):
         return []
-    return [row for c in CLASSES for row in _rows_of_class(ranker_id, tried, c, alphas[c], clips[c], config)]
+    ranker_id = contender.ranker_id
+    return [row for c in CLASSES for row in _rows_of_class(ranker_id, found, c, alphas[c], clips[c], config)]
 
 
 def _alphas(ranker: Ranker, class_index: int, config: Config) -> list[float]:
@@ -107,22 +110,32 @@ def _spreads(slates: DataFrame) -> dict[str, float]:
 
 
 def _tried(
-    alphas: dict[str, list[float]], clips: dict[str, float], cutoff: int
+    catalogue: Loader, role: str, alphas: dict[str, list[float]], clips: dict[str, float], cutoff: int
 ) -> Callable[[Iterator[pandas.DataFrame]], Iterator[pandas.DataFrame]]:
+    names = [column.split()[0] for column in TRIED.split(", ")]
+
     def tried(batches: Iterator[pandas.DataFrame]) -> Iterator[pandas.DataFrame]:
+        items = catalogue()
         for batch in batches:
-            rows = [_tried_row(row, alphas, clips, cutoff) for row in batch.itertuples(index=False)]
-            yield pandas.DataFrame(rows, columns=[column.split()[0] for column in TRIED.split(", ")])
+            rows = [_tried_row(items, row, role, alphas, clips, cutoff) for row in batch.itertuples(index=False)]
+            yield pandas.DataFrame([row for row in rows if row is not None], columns=names)
 
     return tried
 
 
-def _tried_row(row: Any, alphas: dict[str, list[float]], clips: dict[str, float], cutoff: int) -> tuple[Any, ...]:
-    base, sums, gains = (np.asarray(column) for column in (row.slate_base, row.slate_sums, row.slate_gains))
-    tie_order = np.argsort(np.argsort(row.slate_item_ids))
-    ndcgs = ndcg_by_alpha(base, sums, gains, tie_order, alphas[row.query_class], clips[row.query_class], cutoff)
+def _tried_row(
+    items: Catalogue, row: Any, role: str, alphas: dict[str, list[float]], clips: dict[str, float], cutoff: int
+) -> tuple[Any, ...] | None:
+    """nDCG of one search with each alpha; None where nobody's row could be served."""
+    item_ids = np.asarray(row.slate_item_ids, dtype=np.str_)
+    sums = served_sums(items, row, role, item_ids)
+    if sums is None:
+        return None
+    base, gains = np.asarray(row.slate_base), np.asarray(row.slate_gains)
+    of_class = alphas[row.query_class], clips[row.query_class]
+    ndcgs = ndcg_by_alpha(base, sums, gains, np.argsort(np.argsort(item_ids)), *of_class, cutoff)
     weight = float(gains.sum() / np.sum(row.slate_logged_gains))
-    return row.query_id, row.user_id, row.query_class, row.evidence, weight, ndcgs
+    return row.query_id, row.user_id, row.query_class, getattr(row, f"{role}_evidence"), weight, ndcgs
 
 
 def _rows_of_class(

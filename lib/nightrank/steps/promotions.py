@@ -90,7 +90,7 @@ def _as_metrics(found: Arrays) -> dict[str, float]:
 def _judged(evaluations: DataFrame, config: Config) -> Arrays:
     most = config.evaluations.max_searches * 8 * config.promotions.pooled_nights
     ordered = evaluations.drop("ranker_id").orderBy("user_id", "run_date", "query_id", "method", "part")
-    return collect_arrays(ordered, most, "judged searches (evaluations.max_searches, promotions.pooled_nights)")
+    return collect_arrays(ordered, most, "judged searches", "evaluations.share_of_searches")
 
 
 def _difference(found: list[Figure], versus: str) -> Figure | None:

@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 from nightrank.config import Config
 from nightrank.nights import Night
 from nightrank.steps.arrays import collect_arrays
-from nightrank.steps.compiling import COMPILED, compile_profiles
+from nightrank.steps.compiling import COMPILED, compile_profiles, share_indexed
 from nightrank.steps.gating import gated_rows
 from nightrank.steps.promotions import NO_RANKER
 from nightrank.steps.rankers import load_ranker_of
@@ -40,8 +40,8 @@ def build_rerank_weights(
         rows = _nobody(promotions)
     else:
         ranker = load_ranker_of(ranker_runs, live, config)
-        compiled = compile_profiles(user_profiles, item_tokens, item_neighbours, ranker, config)
-        rows = compiled.rows.unionByName(_published(compiled.groups, segments))
+        catalogue = share_indexed(item_tokens, item_neighbours, ranker.code_version, config)
+        rows = DataFrame.unionByName(*compile_profiles(user_profiles, segments, catalogue, ranker, config))
     return (
         gated_rows(rows, gates, live, open_gates=trusted)
         .withColumn("interest", F.col("interest") if config.rerank_weights.with_interest else F.lit(None))
@@ -51,13 +51,6 @@ def build_rerank_weights(
         .withColumn("policy_id", F.lit(config.rerank_weights.policy_id))
         .withColumn("valid_until", F.lit(night.cut + timedelta(days=config.rerank_weights.valid_nights)))
     )
-
-
-def _published(groups: DataFrame, segments: DataFrame) -> DataFrame:
-    """Anonymous, and the segments that are large enough to be published."""
-    large = segments.select(F.col("segment").alias("user_id")).withColumn("large", F.lit(True))
-    known = groups.join(F.broadcast(large), on="user_id", how="left")
-    return known.where((F.col("user_id") == ANONYMOUS) | F.col("large")).drop("large")
 
 
 def _nobody(frame: DataFrame) -> DataFrame:

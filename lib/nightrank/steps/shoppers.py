@@ -12,7 +12,6 @@ from nightrank.config import Config
 from nightrank.models.catalogue import Catalogue
 from nightrank.models.features import Shopper, make_shopper
 from nightrank.steps.folding import decayed
-from nightrank.tables import ANONYMOUS
 
 FLAT = (
     "user_id string, as_of date, evidence bigint, segment string, affinity_tokens array<string>, "
@@ -46,40 +45,22 @@ def flat_shoppers(profiles: DataFrame, config: Config) -> DataFrame:
     )
 
 
-def group_shoppers(shoppers: DataFrame, config: Config) -> DataFrame:
-    """The mean shopper of each segment and of everybody, in the same columns: `segment:<name>` and `anonymous`.
+def group_shoppers(segments: DataFrame) -> DataFrame:
+    """The mean shoppers of one night's segments, in COLUMNS: `segment:<name>` and `anonymous`.
 
-    Affinities and own items are means over the group's shoppers (summed in integer millionths, so exactly); the recent
-    items are those that the group takes most. evidence is 0: such a row speaks for shoppers of whom nothing is known.
+    evidence is 0: their rows speak for shoppers of whom nothing is known.
     """
-    groups = F.array_compact(F.array(F.lit(ANONYMOUS), F.col("segment")))
-    grouped = shoppers.withColumn("group", F.explode(groups))
-    sizes = grouped.groupBy("group", "as_of").agg(F.count(F.lit(1)).alias("shoppers"))
-    affinities = _mean_of(grouped, sizes, "affinity_tokens", "affinity_values")
-    own = _mean_of(grouped, sizes, "own_item_ids", "own_item_values")
-    most_taken = F.slice(
-        F.transform(
-            F.array_sort(F.transform("pairs", lambda p: F.struct(-p["value"], p["name"]))), lambda p: p["name"]
-        ),
-        1,
-        config.training_examples.recent,
-    )
-    return (
-        sizes.join(
-            affinities.select("group", "as_of", F.col("pairs").alias("facets")), on=["group", "as_of"], how="left"
-        )
-        .join(own.withColumn("most_taken", most_taken), on=["group", "as_of"], how="left")
-        .select(
-            F.col("group").alias("user_id"),
-            "as_of",
-            F.lit(0).cast("bigint").alias("evidence"),
-            F.lit(None).cast("string").alias("segment"),
-            F.coalesce(F.col("facets.name"), F.array().cast("array<string>")).alias("affinity_tokens"),
-            F.coalesce(F.col("facets.value"), F.array().cast("array<double>")).alias("affinity_values"),
-            F.array().cast("array<string>").alias("own_item_ids"),
-            F.array().cast("array<double>").alias("own_item_values"),
-            F.coalesce("most_taken", F.array().cast("array<string>")).alias("recent_item_ids"),
-        )
+    nothing = F.array().cast("array<string>")
+    return segments.select(
+        F.col("segment").alias("user_id"),
+        F.col("run_date").alias("as_of"),
+        F.lit(0).cast("bigint").alias("evidence"),
+        F.lit(None).cast("string").alias("segment"),
+        F.coalesce("affinity_tokens", nothing).alias("affinity_tokens"),
+        F.coalesce("affinity_values", F.array().cast("array<double>")).alias("affinity_values"),
+        nothing.alias("own_item_ids"),
+        F.array().cast("array<double>").alias("own_item_values"),
+        F.coalesce("recent_item_ids", nothing).alias("recent_item_ids"),
     )
 
 
@@ -98,17 +79,3 @@ def read_shopper(catalogue: Catalogue, row: Any, recent_decay: float) -> Shopper
 
 def _listed(values: Sequence[Any] | None) -> Sequence[Any]:
     return () if values is None or not hasattr(values, "__len__") else values
-
-
-def _mean_of(grouped: DataFrame, sizes: DataFrame, names: str, values: str) -> DataFrame:
-    """Per group: array of (name, mean value over all its shoppers), in name order."""
-    keys = ["group", "as_of"]
-    millionths = F.round(F.col("pair")[values] * 1_000_000).cast("bigint")
-    sums = (
-        grouped.select(*keys, F.explode(F.arrays_zip(names, values)).alias("pair"))
-        .groupBy(*keys, F.col("pair")[names].alias("name"))
-        .agg(F.sum(millionths).alias("total"))
-    )
-    mean = F.col("total") / F.col("shoppers") / 1_000_000
-    pairs = F.array_sort(F.collect_list(F.struct("name", mean.alias("value"))))
-    return sums.join(sizes, on=keys, how="inner").groupBy(*keys).agg(pairs.alias("pairs"))
