@@ -52,8 +52,7 @@ class Recovery:
 def measure_recovery(spark: SparkSession, config: Config) -> Recovery:
     """The figures of the lake that config names, against the truth in shop.path."""
     truth = load_truth(config.shop.path)
-    judged = _judged(spark, config)
-    oracle = _oracle_ndcg(spark, config, truth)
+    judged, oracle = _judged(spark, config), _oracle_ndcg(spark, config, truth)
     keys = [key for key in judged if key in oracle]
     users = np.array([judged[key].user_id for key in keys])
     weights, shop, own = (np.array([getattr(judged[k], c) for k in keys]) for c in ("weight", "shop", "personalised"))
@@ -61,8 +60,7 @@ def measure_recovery(spark: SparkSession, config: Config) -> Recovery:
     mean_shop, mean_own, mean_best = (float((weights * ndcg).sum() / weights.sum()) for ndcg in (shop, own, best))
     kinds = {line["user_id"]: line["kind"] for line in truth.shoppers}
     no_taste = np.array([kinds.get(user) == "indifferent" for user in users])
-    draws = config.promotions.bootstrap
-    indifferent = _gain(users[no_taste], (own - shop)[no_taste], weights[no_taste], draws)
+    indifferent = _gain(users[no_taste], (own - shop)[no_taste], weights[no_taste], config.promotions.bootstrap)
     found, shoppers = _favourites_found(spark, config, truth)
     return Recovery(
         shop_ndcg=mean_shop,

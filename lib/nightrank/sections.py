@@ -171,7 +171,6 @@ class TrainingExamplesConfig(Section):
     slate: int = 24
     recent: int = 20
     recent_decay: float = 0.9
-    buckets: int = 64
 
 
 class RankerRunsConfig(Section):

@@ -64,8 +64,10 @@ def build_session(config: SparkConfig) -> SparkSession:
 def settings(config: SparkConfig) -> dict[str, str]:
     """What the session is given: the config's own settings first, the required ones last."""
     local = {**LOCAL, "spark.driver.memory": config.driver_memory} if config.local_settings else {}
-    shuffle = {"spark.sql.shuffle.partitions": str(config.shuffle_partitions)}
-    return {**local, **shuffle, **config.settings, **REQUIRED}
+    asked = {"spark.sql.shuffle.partitions": str(config.shuffle_partitions)}
+    if config.gpu_amount_per_task:
+        asked["spark.task.resource.gpu.amount"] = str(config.gpu_amount_per_task)
+    return {**local, **asked, **config.settings, **REQUIRED}
 
 
 def refuse_dangerous(config: SparkConfig) -> None:

@@ -27,27 +27,12 @@ def share_catalogue(items: DataFrame, item_neighbours: DataFrame, config: Config
 
 def collect_catalogue(items: DataFrame, item_neighbours: DataFrame, config: Config) -> Catalogue:
     """The catalogue on the driver."""
-    near = item_neighbours.where(F.col("rank").between(0, config.item_neighbours.neighbours))
-    listed = near.groupBy("item_id").agg(
-        F.max(F.when(F.col("rank") == 0, F.col("weight"))).alias("popularity"),
-        F.array_sort(F.collect_list(F.when(F.col("rank") > 0, F.struct("rank", "neighbour_id", "weight")))).alias(
-            "near"
-        ),
+    found = collect_arrays(
+        _with_neighbours(items, item_neighbours, config.item_neighbours.neighbours).orderBy("item_id"),
+        config.ranker_runs.max_items,
+        "items of the catalogue",
+        "ranker_runs.max_items",
     )
-    flat = (
-        items.select("item_id", "tokens", "vector")
-        .join(listed, on="item_id", how="left")
-        .select(
-            "item_id",
-            "tokens",
-            "vector",
-            F.coalesce("popularity", F.lit(0.0)).alias("popularity"),
-            F.coalesce(F.col("near.neighbour_id"), F.array().cast("array<string>")).alias("neighbours"),
-            F.coalesce(F.col("near.weight"), F.array().cast("array<double>")).alias("weights"),
-        )
-        .orderBy("item_id")
-    )
-    found = collect_arrays(flat, config.ranker_runs.max_items, "items of the catalogue (ranker_runs.max_items)")
     return make_catalogue(
         item_ids=found["item_id"].astype(np.str_),
         tokens=list(found["tokens"]),
@@ -56,4 +41,26 @@ def collect_catalogue(items: DataFrame, item_neighbours: DataFrame, config: Conf
         popularity=found["popularity"].astype(np.float64),
         vectors=np.stack(list(found["vector"])) if len(found["vector"]) else np.zeros((0, 1), dtype=np.float32),
         popular_per_token=config.rerank_weights.popular_per_facet,
+    )
+
+
+def _with_neighbours(items: DataFrame, item_neighbours: DataFrame, most: int) -> DataFrame:
+    """item_id, tokens, vector, popularity, and the heaviest neighbours with their weights, in rank order."""
+    near = F.when(F.col("rank") > 0, F.struct("rank", "neighbour_id", "weight"))
+    listed = (
+        item_neighbours.where(F.col("rank").between(0, most))
+        .groupBy("item_id")
+        .agg(
+            F.max(F.when(F.col("rank") == 0, F.col("weight"))).alias("popularity"),
+            F.array_sort(F.collect_list(near)).alias("near"),
+        )
+    )
+    nothing = F.array()
+    return items.join(listed, on="item_id", how="left").select(
+        "item_id",
+        "tokens",
+        "vector",
+        F.coalesce("popularity", F.lit(0.0)).alias("popularity"),
+        F.coalesce(F.col("near.neighbour_id"), nothing.cast("array<string>")).alias("neighbours"),
+        F.coalesce(F.col("near.weight"), nothing.cast("array<double>")).alias("weights"),
     )

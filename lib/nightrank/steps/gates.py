@@ -7,6 +7,7 @@ night before that. A kind of search gets the alpha that gained most, and 0 where
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import astuple, replace
 from typing import Any
 
 import numpy as np
@@ -142,31 +143,17 @@ def _rows_of_class(
     ranker_id: str, tried: Arrays, query_class: str, alphas: Sequence[float], clip: float, config: Config
 ) -> list[tuple[object, ...]]:
     """One gate a bucket of evidence; one with too few searches takes the gate of all shoppers with any evidence."""
-    of_class = tried["query_class"] == query_class
-    pooled = _fit(tried, of_class & (tried["evidence"] > 0), alphas, clip, config)
+    of_class, evidence = tried["query_class"] == query_class, tried["evidence"]
+    pooled = _fit(tried, of_class & (evidence > 0), alphas, clip, config)
     limits = [*config.gates.evidence_buckets, np.iinfo(np.int64).max]
     rows: list[tuple[object, ...]] = []
     for low, high in zip((0, *limits[:-1]), limits, strict=True):
-        within = of_class & (tried["evidence"] >= low) & (tried["evidence"] < high)
-        enough = within.sum() >= config.gates.min_searches
-        gate = _fit(tried, within, alphas, clip, config) if enough or low == 0 else pooled
-        gate = (
-            gate if enough or low > 0 else Gate(0.0, 0.0, gate.gain, gate.lower, gate.upper, gate.searches, gate.users)
-        )
-        rows.append(
-            (
-                ranker_id,
-                query_class,
-                int(low),
-                gate.alpha,
-                gate.bound,
-                gate.gain,
-                gate.lower,
-                gate.upper,
-                gate.searches,
-                gate.users,
-            )
-        )
+        within = of_class & (evidence >= low) & (evidence < high)
+        gate = _fit(tried, within, alphas, clip, config)
+        if within.sum() < config.gates.min_searches:
+            # Nothing is known of the first bucket's shoppers: what others gain says nothing of them.
+            gate = pooled if low > 0 else replace(gate, alpha=0.0, bound=0.0)
+        rows.append((ranker_id, query_class, int(low), *astuple(gate)))
     return rows
 
 
