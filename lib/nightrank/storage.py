@@ -53,7 +53,7 @@ def replace_night(frame: DataFrame, lake: str, table: Table, first: date, last: 
     if "run_date" not in frame.columns:
         frame = frame.withColumn("run_date", F.lit(last))
     _create(spark, path, table)
-    before = _version(spark, path)
+    before, _ = _last_commit(spark, path)
     (
         table.conform(frame, with_run_date=True)
         .write.format("delta")
@@ -61,7 +61,9 @@ def replace_night(frame: DataFrame, lake: str, table: Table, first: date, last: 
         .option("replaceWhere", f"run_date >= '{first}' AND run_date <= '{last}'")
         .save(path)
     )
-    rows = _rows_written(spark, path)
+    after, rows = _last_commit(spark, path)
+    # Replacing nothing by nothing makes no commit: the last one's rows are not tonight's.
+    rows = rows if after > before else 0
     if not table.may_be_empty and not (rows and _any_accepted(spark, lake, table, first, last)):
         DeltaTable.forPath(spark, path).restoreToVersion(before)
         raise ContractError(
@@ -81,7 +83,7 @@ def nights_of(spark: SparkSession, lake: str, table: Table) -> tuple[date, ...]:
 
 def version_of(spark: SparkSession, lake: str, table: Table) -> int | None:
     """The table's Delta version; None: it is not made yet."""
-    return _version(spark, table_path(lake, table)) if stands(spark, lake, table) else None
+    return _last_commit(spark, table_path(lake, table))[0] if stands(spark, lake, table) else None
 
 
 def content_hash(frame: DataFrame, table: Table) -> str:
@@ -109,13 +111,10 @@ def _create(spark: SparkSession, path: str, table: Table) -> None:
     builder.partitionedBy("run_date", *table.partitions).execute()
 
 
-def _version(spark: SparkSession, path: str) -> int:
-    return int(DeltaTable.forPath(spark, path).history(1).select("version").collect()[0][0])
-
-
-def _rows_written(spark: SparkSession, path: str) -> int:
-    metrics = DeltaTable.forPath(spark, path).history(1).select("operationMetrics").collect()[0][0]
-    return int(metrics.get("numOutputRows", 0))
+def _last_commit(spark: SparkSession, path: str) -> tuple[int, int]:
+    """The version of the table's last commit, and how many rows it wrote by its own account."""
+    commit = DeltaTable.forPath(spark, path).history(1).select("version", "operationMetrics").collect()[0]
+    return int(commit.version), int(commit.operationMetrics.get("numOutputRows", 0))
 
 
 def _any_accepted(spark: SparkSession, lake: str, table: Table, first: date, last: date) -> bool:
