@@ -19,13 +19,13 @@ BULK_UNTIL = date(2026, 1, 9)
 DAYS = 13
 
 
-def write_config(folder: Path, shop: Path, encoder: Path, **sections: dict[str, Any]) -> Path:
+def write_config(folder: Path, logs: Path, encoder: Path, **sections: dict[str, Any]) -> Path:
     """A config file for a small shop's logs, with its lake in `folder`. sections are laid over it."""
     values: dict[str, dict[str, Any]] = {
         "source": {
-            "events": f"{shop}/logs/{{run_date}}/events.ndjson",
-            "searches": f"{shop}/logs/{{run_date}}/queries.ndjson",
-            "items": f"{shop}/logs/{{run_date}}/items.jsonl",
+            "events": f"{logs}/logs/{{run_date}}/events.ndjson",
+            "searches": f"{logs}/logs/{{run_date}}/queries.ndjson",
+            "items": f"{logs}/logs/{{run_date}}/items.jsonl",
             "object_id_field": "item_id",
         },
         "calendar": {"bulk_until": str(BULK_UNTIL), "nights": 1},
@@ -42,7 +42,7 @@ def write_config(folder: Path, shop: Path, encoder: Path, **sections: dict[str, 
         "rerank_weights": {"buckets": 2, "similar": 20},
         "segments": {"min_shoppers": 3},
         "shop": {
-            "path": str(shop),
+            "path": str(logs),
             "seed": 5,
             "shoppers": 150,
             "items": 120,
