@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -130,11 +132,17 @@ def _side_by_side(spark: SparkSession, config: Config, heading: str, orders: Seq
 
 
 def _where_to_look(config: Config, config_path: str, shopper: str) -> str:
+    """Where everything lies, and commands that can be copied as they stand."""
     return "\n".join(
         [
             f"The lake lies in {config.lake.path}, the logs in {config.shop.path}. To look further:",
-            f"  nightrank tables --config {config_path}",
-            f"  nightrank show {shopper} --config {config_path}",
-            f"  mlflow ui --backend-store-uri {config.mlflow.tracking_uri}",
+            f"  {_program('nightrank')} tables --config {config_path}",
+            f"  {_program('nightrank')} show {shopper} --config {config_path}",
+            f"  {_program('mlflow')} ui --backend-store-uri {config.mlflow.tracking_uri}",
         ]
     )
+
+
+def _program(name: str) -> str:
+    """How the program is called from here: by its name, or by its path in the environment that runs this."""
+    return name if shutil.which(name) else os.path.relpath(Path(sys.executable).parent / name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nightrank.models.propensity import LEAST, Cells, estimate_curve, informative
+from nightrank.models.propensity import LEAST, Cells, estimate_curve, informative, smoothed
 
 TRUTH = np.array([1.0, 0.7, 0.55, 0.4, 0.33, 0.28, 0.24, 0.2, 0.17, 0.15])
 
@@ -83,3 +83,13 @@ def test_pairs_that_tell_nothing_are_left_out_and_pooling_sums_rows():
     assert told.impressions.tolist() == [5.0, 1.0, 1.0, 1.0]
     kept = informative(told)
     assert [kept.pair.tolist(), kept.position.tolist(), kept.clicks.tolist()] == [[1, 1], [1, 2], [1.0, 0.0]]
+
+
+def test_few_clicks_are_drawn_to_the_power_law_and_many_stand() -> None:
+    position, law = np.arange(1, 6), np.arange(1, 6) ** -0.8
+    noisy = law * np.array([1.0, 1.0, 1.5, 1.0, 1.0])
+    few = smoothed(position, noisy, np.array([1e6, 1e6, 10.0, 1e6, 1e6]), 300.0)
+    many = smoothed(position, noisy, np.array([1e6] * 5), 300.0)
+    assert few[2] == pytest.approx(law[2] * 1.5 ** (10 / 310), rel=1e-3)
+    assert many[2] == pytest.approx(noisy[2], rel=1e-3)
+    np.testing.assert_allclose(smoothed(position, noisy, np.ones(5), 0.0), noisy)

@@ -83,7 +83,8 @@ def _rows(
 def _curve(cells: Cells, section: PropensitiesConfig) -> tuple[Floats, str]:
     enough = len(np.unique(cells.pair)) >= max(section.min_pairs, 1)
     used = cells if enough else cells.where(np.zeros(len(cells.pair), dtype=bool))
-    curve = estimate_curve(used, section.longest, section.min_clicks_per_position, section.fallback_exponent)
+    least, prior = section.min_clicks_per_position, section.prior_clicks
+    curve = estimate_curve(used, section.longest, least, section.fallback_exponent, prior)
     return curve, "harvested" if enough else "fallback"
 
 
