@@ -46,25 +46,27 @@ def main() -> None:
     _log_plainly()
     cut, lines = arguments.cut, retail.known_lines()
     before = lines[lines["ts"] <= cut]
-    after = lines[(lines["ts"] > cut) & (lines["ts"] <= cut + WEEKS_AFTER)]
-    if cut < retail.CUT:
-        after = after[after["ts"] <= retail.CUT]
-    shelf = retail.shelf_before(before)
-    config = config_at(arguments.config, cut)
+    until = cut + WEEKS_AFTER if cut >= retail.CUT else min(cut + WEEKS_AFTER, retail.CUT)
+    after = lines[(lines["ts"] > cut) & (lines["ts"] <= until)]
+    shelf, config = retail.shelf_before(before), config_at(arguments.config, cut)
     spark = build_session(config.spark)
     if not arguments.judge_only:
-        shutil.rmtree(FOLDER / NAME, ignore_errors=True)
-        nights = nights_to_run(spark, config, None)
-        # The bulk load's training window reaches back from its own night.
-        write_inputs(before, shelf, config.training_examples.window_nights + len(nights), FOLDER / NAME / "input")
-        run_nights(spark, config, "nightly", nights)
+        run_product(spark, config, before, shelf)
     sessions = retail.judged_sessions(before, after, shelf)
     scores = retail.baseline_scores(before, sessions, shelf, cut)
     rows, opened = published_rows(spark, config, cut)
     scores["rows"] = row_scores(rows, item_tokens(spark, config, cut), scores["recent_popularity"], sessions, shelf)
-    new = retail.new_to_customer(before, sessions, shelf)
-    found = figures(scores, sessions, shelf, new)
+    found = figures(scores, sessions, shelf, retail.new_to_customer(before, sessions, shelf))
     say_figures(NAME, {"derived": "true", "cut": str(cut), **opened, **found})
+
+
+def run_product(spark: SparkSession, config: Config, before: pandas.DataFrame, shelf: Shelf) -> None:
+    """Writes the inputs and runs the calendar's nights into a new lake."""
+    shutil.rmtree(FOLDER / NAME, ignore_errors=True)
+    nights = nights_to_run(spark, config, None)
+    # The bulk load's training window reaches back from its own night.
+    write_inputs(before, shelf, config.training_examples.window_nights + len(nights), FOLDER / NAME / "input")
+    run_nights(spark, config, "nightly", nights)
 
 
 def _arguments() -> argparse.Namespace:

@@ -12,9 +12,9 @@ FOLDER = Path("build/bench")
 def say_figures(name: str, figures: Mapping[str, float | int | str]) -> None:
     """Prints each figure on a line of its own and writes all of them to build/bench/<name>.json.
 
-    Numbers are rounded to four decimals in both, so that the two never differ.
+    Numbers are rounded to four decimals in both, so that the two never differ; -0.0 is 0.0.
     """
-    rounded = {key: round(value, 4) if isinstance(value, float) else value for key, value in figures.items()}
+    rounded = {key: round(value, 4) + 0.0 if isinstance(value, float) else value for key, value in figures.items()}
     FOLDER.mkdir(parents=True, exist_ok=True)
     (FOLDER / f"{name}.json").write_text(json.dumps(rounded, indent=1) + "\n", encoding="utf-8")
     for key, value in rounded.items():
