@@ -71,14 +71,18 @@ class MlflowConfig(Section):
 
 
 class EventsConfig(Section):
-    """The contract of behaviour events."""
+    """The contract of behaviour events.
+
+    action_weights: what each action adds to what went before it on the same item: a bought item was mostly looked at,
+    clicked and put into the cart first. Full weights for each would count one decision many times.
+    """
 
     actions: tuple[str, ...] = ("view", "click", "cart", "buy", "like", "dislike", "hide", "share", "rate")
     takes: tuple[str, ...] = ("click", "cart", "buy", "like")
     earliest: date = date(2000, 1, 1)
     longest_id: int = 256
     action_weights: Mapping[str, float] = Field(
-        default_factory=lambda: {"view": 0.2, "click": 1.0, "cart": 3.0, "buy": 5.0, "like": 3.0, "share": 2.0}
+        default_factory=lambda: {"view": 0.2, "click": 1.0, "cart": 0.5, "buy": 1.0, "like": 1.0, "share": 1.0}
     )
     duplicates_window_nights: int = 3
 

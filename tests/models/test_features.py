@@ -57,7 +57,8 @@ def test_shopper_features_are_shares_neighbours_and_own_takes(catalogue: Catalog
         recent_item_ids=["b", "a"],
         recent_decay=0.5,
     )
-    brand, category = 3.0 / (3.0 + SMOOTHING), 2.0 / (2.0 + SMOOTHING)
+    # Of the 14 takes of branded items 13 are of brand:x; all of those with a category are of category:t.
+    brand, category = (3.0 - 3.0 * 13 / 14) / (3.0 + SMOOTHING), (2.0 - 2.0) / (2.0 + SMOOTHING)
     expected = [
         # brand, category, price, seller, keyword, neighbours, own_item
         [brand, category, 0, 0, 0, 1.0 * 0.3, 0],
@@ -68,6 +69,19 @@ def test_shopper_features_are_shares_neighbours_and_own_takes(catalogue: Catalog
     ]
     found = shopper_features(catalogue, shopper, np.array([0, 1, 2, 3, -1]))
     np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_who_takes_what_everybody_takes_has_no_taste(catalogue: Catalogue) -> None:
+    typical = make_shopper(catalogue, ["brand:x", "brand:y"], [13.0, 1.0], [], [], [], 0.9)
+    np.testing.assert_allclose(typical.shares, 0.0, atol=1e-12)
+    rare = make_shopper(catalogue, ["brand:x", "brand:y"], [1.0, 1.0], [], [], [], 0.9)
+    np.testing.assert_allclose(rare.shares, [(1 - 2 * 13 / 14) / 7, (1 - 2 * 1 / 14) / 7])
+
+
+def test_without_takes_nothing_is_expected() -> None:
+    unseen = make_catalogue(np.array(["a"]), [["brand:x"]], [[]], [[]], np.zeros(1), np.zeros((1, 1)), 1)
+    assert unseen.expected.tolist() == [0.0]
+    assert make_shopper(unseen, ["brand:x"], [5.0], [], [], [], 0.9).shares.tolist() == [0.5]
 
 
 def test_a_shopper_of_whom_nothing_is_known_has_zeros(catalogue: Catalogue) -> None:

@@ -23,6 +23,7 @@ class Catalogue:
     """What is known of the items of a night.
 
     item_ids: [n] sorted text. vocabulary: [v] sorted tokens; kinds: [v] index into KINDS, -1 for codes.
+    expected: [v] the share that a token has of all takes, within its kind: what a shopper without tastes would take.
     token_offsets, token_ids: tokens of each item. neighbour_offsets, neighbour_ids, neighbour_weights: items taken
     with each item, heaviest first. popularity: [n] decayed takes. vectors: [n, dims], unit rows as float32, or int8
     with 127 as 1. popular_offsets, popular_ids: the most popular items of each token, most popular first.
@@ -31,6 +32,7 @@ class Catalogue:
     item_ids: NDArray[np.str_]
     vocabulary: NDArray[np.str_]
     kinds: NDArray[np.int8]
+    expected: NDArray[np.float64]
     token_offsets: Offsets
     token_ids: Ints
     neighbour_offsets: Offsets
@@ -60,8 +62,7 @@ def make_catalogue(
     Raises ValueError where the ids are not sorted and distinct: every look-up is a binary search.
     """
     item_ids = np.asarray(item_ids, dtype=np.str_)
-    if len(item_ids) > 1 and not bool(np.all(item_ids[1:] > item_ids[:-1])):
-        raise ValueError("make_catalogue: item_ids must be sorted and distinct")
+    _refuse_unsorted(item_ids)
     token_offsets, flat_tokens = _flat(tokens)
     vocabulary, token_ids = np.unique(np.asarray(flat_tokens, dtype=np.str_), return_inverse=True)
     _, flat_neighbours = _flat(neighbours)
@@ -69,11 +70,13 @@ def make_catalogue(
     found = positions(item_ids, np.asarray(flat_neighbours, dtype=np.str_))
     owner = np.repeat(np.arange(len(item_ids)), [len(n) for n in neighbours])
     known = found >= 0
+    kinds = np.array([kind_of(token) for token in vocabulary], dtype=np.int8)
     popular_offsets, popular_ids = _popular(token_offsets, token_ids, len(vocabulary), popularity, popular_per_token)
     return Catalogue(
         item_ids=item_ids,
         vocabulary=vocabulary,
-        kinds=np.array([kind_of(token) for token in vocabulary], dtype=np.int8),
+        kinds=kinds,
+        expected=_expected(token_offsets, token_ids, kinds, popularity),
         token_offsets=token_offsets,
         token_ids=token_ids.astype(np.int32),
         neighbour_offsets=_offsets(np.bincount(owner[known], minlength=len(item_ids))),
@@ -84,6 +87,11 @@ def make_catalogue(
         popular_offsets=popular_offsets,
         popular_ids=popular_ids,
     )
+
+
+def _refuse_unsorted(item_ids: NDArray[np.str_]) -> None:
+    if len(item_ids) > 1 and not bool(np.all(item_ids[1:] > item_ids[:-1])):
+        raise ValueError("make_catalogue: item_ids must be sorted and distinct")
 
 
 def kind_of(token: str) -> int:
@@ -111,6 +119,15 @@ def _flat(ragged: Sequence[Sequence[object]]) -> tuple[Offsets, list[object]]:
 
 def _offsets(lengths: NDArray[np.int64]) -> Offsets:
     return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+
+
+def _expected(
+    token_offsets: Offsets, token_ids: NDArray[np.int64], kinds: NDArray[np.int8], popularity: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Takes of the items that have each token, as a share of those of its kind: [v]; 0 where nothing was taken."""
+    takes = np.bincount(token_ids, weights=np.repeat(popularity, np.diff(token_offsets)), minlength=len(kinds))
+    of_kind = np.bincount(kinds + 1, weights=takes, minlength=len(KINDS) + 1)[kinds + 1]
+    return np.divide(takes, of_kind, out=np.zeros(len(kinds)), where=of_kind > 0)
 
 
 def _popular(

@@ -23,7 +23,8 @@ Indices = NDArray[np.int64]
 class Shopper:
     """A profile at one moment, its values decayed to it.
 
-    tokens, shares: index into the vocabulary, share of the shopper's weight within the token's kind.
+    tokens, shares: index into the vocabulary, and the share of the shopper's weight within the token's kind that is
+    above (or below) what everybody takes of it.
     own, own_values: items taken before and log(1 + decayed takes). recent, recent_weights: distinct recent items,
     newest first, and their weight. near, near_weights: neighbours of the recent items, in item order.
     """
@@ -85,12 +86,17 @@ def tokens_of(catalogue: Catalogue, items: Indices) -> tuple[Indices, Indices]:
 
 
 def _shares(catalogue: Catalogue, tokens: Sequence[str], values: Sequence[float]) -> tuple[Indices, Floats]:
+    """(w - W expected) / (W + SMOOTHING), W the shopper's weight of the kind: Dirichlet posterior less its prior.
+
+    So a shopper who takes what everybody takes has shares near 0, however much was taken: popularity is no taste.
+    """
     known, weights = _known(catalogue.vocabulary, tokens, np.asarray(values, dtype=np.float64))
     kinds = catalogue.kinds[known]
     totals = np.zeros(len(KINDS) + 1)
     np.add.at(totals, kinds, weights)
     order = np.argsort(known, kind="stable")
-    return known[order], (weights / (totals[kinds] + SMOOTHING))[order]
+    above = weights - totals[kinds] * catalogue.expected[known]
+    return known[order], (above / (totals[kinds] + SMOOTHING))[order]
 
 
 def _known(sorted_ids: NDArray[np.str_], wanted: Sequence[str], values: Floats) -> tuple[Indices, Floats]:

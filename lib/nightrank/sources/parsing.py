@@ -6,6 +6,8 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
+from nightrank.steps.once import evaluated_once
+
 UNPARSABLE = "unparsable"
 BAD = "_bad"
 WHOLE = (T.ByteType, T.ShortType, T.IntegerType, T.LongType)
@@ -28,7 +30,7 @@ def parsed_lines(lines: DataFrame, shape: T.StructType) -> DataFrame:
     """JSON lines (value, …) as the columns of `shape`'s twin, beside value, night and `_bad` (the line, if broken)."""
     schema = T.StructType([*twin_fields(shape), T.StructField(BAD, T.StringType())])
     options = {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": BAD}
-    return lines.withColumn("_line", F.from_json("value", schema, options)).select("*", "_line.*").drop("_line")
+    return lines.select("*", evaluated_once(F.from_json("value", schema, options)))
 
 
 def twin_fields(shape: T.StructType) -> list[T.StructField]:
@@ -50,7 +52,7 @@ def typed(text: Column, kind: T.DataType) -> Column:
         return F.regexp_replace(F.trim(text), r"\.0+$", "").try_cast(kind)
     if isinstance(kind, (T.DoubleType, T.FloatType, T.BooleanType)):
         # A bare NaN in JSON arrives as "NaN" with its quotes.
-        return F.regexp_replace(F.trim(text), '^"|"$', "").try_cast(kind)
+        return F.coalesce(text.try_cast(kind), F.btrim(text, F.lit(' "')).try_cast(kind))
     return text
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import pandas
@@ -21,12 +22,18 @@ COMPILED = (
 )
 
 
-def share_indexed(item_tokens: DataFrame, item_neighbours: DataFrame, code_version: str, config: Config) -> Loader:
-    """The catalogue as the shop's index has it with the tokens of one code version.
+def share_indexed(item_tokens: DataFrame, item_neighbours: DataFrame, config: Config) -> Callable[[str], Loader]:
+    """A function from a code version to the catalogue as the shop's index has it with the tokens of that version.
 
-    item_tokens: one night, all code versions. item_neighbours: one snapshot.
+    Rankers of one code version share one catalogue. item_tokens: one night, all code versions. item_neighbours: one
+    snapshot.
     """
-    return share_catalogue(item_tokens.where(F.col("code_version") == code_version), item_neighbours, config)
+
+    @cache
+    def of_version(code_version: str) -> Loader:
+        return share_catalogue(item_tokens.where(F.col("code_version") == code_version), item_neighbours, config)
+
+    return of_version
 
 
 def compile_profiles(

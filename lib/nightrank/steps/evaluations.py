@@ -56,10 +56,10 @@ def build_evaluations(
     slates = flat_slates(searches, propensities, query_classes, config)
     served = slates_after(slates, end_of(night.run_date - ONE_DAY), config.evaluations.share_of_searches)
     catalogues: dict[str, Loader] = {}
+    catalogue_of = share_indexed(item_tokens, item_neighbours, config)
     judges = [c for c in contenders(ranker_runs, promotions, night.run_date, config) if _was_gated(gates, c)]
     for contender in judges:
-        version = _code_version(contender, rerank_weights)
-        catalogues[contender.role] = share_indexed(item_tokens, item_neighbours, version, config)
+        catalogues[contender.role] = catalogue_of(_code_version(contender, rerank_weights))
         rows, groups = rerank_weights, rerank_weights
         if contender.ranker is not None:
             catalogue = catalogues[contender.role]

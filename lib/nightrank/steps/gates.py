@@ -53,10 +53,11 @@ def build_gates(
     slates = flat_slates(searches, propensities, query_classes, config)
     judged = organic(slates_after(slates, end_of(night.run_date - 2 * ONE_DAY), config.gates.share_of_searches))
     clips = _clips(judged, config)
+    catalogue_of = share_indexed(item_tokens, item_neighbours, config)
     rows: list[tuple[object, ...]] = []
     for contender in contenders(ranker_runs, promotions, night.run_date, config):
         if contender.ranker is not None:
-            catalogue = share_indexed(item_tokens, item_neighbours, contender.ranker.code_version, config)
+            catalogue = catalogue_of(contender.ranker.code_version)
             compiled = compile_profiles(user_profiles, segments, catalogue, contender.ranker, config, judged)
             own, groups = (without_gates(some) for some in compiled)
             served = with_row(judged, own, groups, contender.role)

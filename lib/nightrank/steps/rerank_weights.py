@@ -40,7 +40,7 @@ def build_rerank_weights(
         rows = _nobody(promotions)
     else:
         ranker = load_ranker_of(ranker_runs, live, config)
-        catalogue = share_indexed(item_tokens, item_neighbours, ranker.code_version, config)
+        catalogue = share_indexed(item_tokens, item_neighbours, config)(ranker.code_version)
         rows = DataFrame.unionByName(*compile_profiles(user_profiles, segments, catalogue, ranker, config))
     return (
         gated_rows(rows, gates, live, open_gates=trusted)

@@ -8,6 +8,7 @@ from pyspark.sql.window import WindowSpec
 
 from nightrank.config import Config
 from nightrank.nights import Night
+from nightrank.steps.once import evaluated_once
 from nightrank.steps.pseudonyms import shopper
 from nightrank.steps.reasons import blank, finite, impossible_time, infinite, overlong, reasons
 from nightrank.steps.text import normalise_text
@@ -27,7 +28,8 @@ def build_searches(raw_searches: DataFrame, events: DataFrame, night: Night, con
         _judged(raw_searches, config)
         .filter(closes_tonight)
         .join(_graded(events, config), on="query_id", how="left")
-        .withColumn("slate", _with_gains(config))
+        .select("*", evaluated_once(F.struct(_taken_in_time(config).alias("counted"), _is_ranked().alias("ranked"))))
+        .withColumn("slate", _with_gains())
         .withColumn("user_id", shopper(F.col("user_id"), config))
         .withColumn("normalised_query", normalise_text(F.col("query")))
         .withColumn("derived", F.coalesce("derived", F.lit(False)))
@@ -115,29 +117,39 @@ def _graded(events: DataFrame, config: Config) -> DataFrame:
     )
 
 
-def _with_gains(config: Config) -> Column:
-    """The slate with gain, and with base = -log2(1 + position) throughout where any base score is missing."""
-    ranked = F.exists("slate", lambda one: one["base_score"].isNull())
+def _taken_in_time(config: Config) -> Column:
+    """What of `taken` counts: within the window and arrived by the closing night; null where nothing does."""
     until = F.col("ts") + attribution(config)
+
+    def in_time(act: Column) -> Column:
+        return act["ts"].between(F.col("ts"), until) & (act["arrived"] <= F.col("run_date"))
+
+    counted = F.filter("taken", in_time)
+    return F.when(F.size(counted) > 0, counted)
+
+
+def _is_ranked() -> Column:
+    """Whether the slate is a mere order: a base score is missing."""
+    return F.exists("slate", lambda one: one["base_score"].isNull())
+
+
+def _with_gains() -> Column:
+    """The slate with gain, and with base = -log2(1 + position) throughout where it is a mere order."""
 
     def judged(one: Column) -> Column:
         by_rank = -F.log2(1 + one["position"])
         return F.struct(
             one["item_id"].alias("item_id"),
             one["position"].alias("position"),
-            F.when(ranked, by_rank).otherwise(finite(one["base_score"])).alias("base_score"),
+            F.when(F.col("ranked"), by_rank).otherwise(finite(one["base_score"])).alias("base_score"),
             one["sponsored"].alias("sponsored"),
             finite(one["propensity"]).alias("propensity"),
-            _gain(one["item_id"], until).alias("gain"),
+            _gain(one["item_id"]).alias("gain"),
         )
 
     return F.transform("slate", judged)
 
 
-def _gain(item_id: Column, until: Column) -> Column:
-    def counts(act: Column) -> Column:
-        in_time = act["ts"].between(F.col("ts"), until) & (act["arrived"] <= F.col("run_date"))
-        return in_time & (act["item_id"] == item_id)
-
-    gains = F.transform(F.filter("taken", counts), lambda act: act["gain"])
+def _gain(item_id: Column) -> Column:
+    gains = F.transform(F.filter("counted", lambda act: act["item_id"] == item_id), lambda act: act["gain"])
     return F.coalesce(F.array_max(gains), F.lit(0.0))
