@@ -65,9 +65,7 @@ def make_catalogue(
     _refuse_unsorted(item_ids)
     token_offsets, flat_tokens = _flat(tokens)
     vocabulary, token_ids = np.unique(np.asarray(flat_tokens, dtype=np.str_), return_inverse=True)
-    _, flat_neighbours = _flat(neighbours)
-    _, flat_weights = _flat(neighbour_weights)
-    found = positions(item_ids, np.asarray(flat_neighbours, dtype=np.str_))
+    found = positions(item_ids, np.asarray(_flat(neighbours)[1], dtype=np.str_))
     owner = np.repeat(np.arange(len(item_ids)), [len(n) for n in neighbours])
     known = found >= 0
     kinds = np.array([kind_of(token) for token in vocabulary], dtype=np.int8)
@@ -81,7 +79,7 @@ def make_catalogue(
         token_ids=token_ids.astype(np.int32),
         neighbour_offsets=_offsets(np.bincount(owner[known], minlength=len(item_ids))),
         neighbour_ids=found[known].astype(np.int32),
-        neighbour_weights=np.asarray(flat_weights, dtype=np.float32)[known],
+        neighbour_weights=np.asarray(_flat(neighbour_weights)[1], dtype=np.float32)[known],
         popularity=popularity.astype(np.float32),
         vectors=vectors,
         popular_offsets=popular_offsets,
