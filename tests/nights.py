@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from datetime import date, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -52,10 +54,22 @@ def write_config(folder: Path, logs: Path, encoder: Path, **sections: dict[str, 
     }
     for name, section in sections.items():
         values[name] = {**values.get(name, {}), **section}
-    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "lake").mkdir(parents=True, exist_ok=True)
+    if not (folder / "lake" / "mlflow.db").exists():
+        (folder / "lake" / "mlflow.db").write_bytes(_empty_store())
     path = folder / "config.yaml"
     path.write_text(yaml.safe_dump(values))
     return path
+
+
+@lru_cache(maxsize=1)
+def _empty_store() -> bytes:
+    """An MLflow database with its tables: making them takes MLflow five seconds."""
+    import mlflow
+
+    with tempfile.TemporaryDirectory() as folder:
+        mlflow.MlflowClient(f"sqlite:///{folder}/mlflow.db").search_experiments()
+        return (Path(folder) / "mlflow.db").read_bytes()
 
 
 def hashes(spark: SparkSession, config: Config, only: tuple[Table, ...] = tables.TABLES) -> dict[tuple[str, str], str]:

@@ -116,6 +116,24 @@ def test_a_night_without_events_is_refused_and_last_night_stands(
         assert nights_of(spark, lake, table)[-1] == BULK_UNTIL
     summary = json.loads(Path(lake, "run_summary.json").read_text())
     assert (summary["status"], summary["stage"], summary["night"]) == ("failed", "events", NEXT)
+    _told_of_both_nights(loaded(config).mlflow.tracking_uri)
+
+
+def _told_of_both_nights(uri: str) -> None:
+    """MLflow has a run of each, with what the first was made from."""
+    import mlflow
+
+    client = mlflow.MlflowClient(uri, uri)
+    experiment = client.get_experiment_by_name("nightrank/prepare").experiment_id
+    runs = {run.data.tags["night"]: run for run in client.search_runs([experiment])}
+    assert {night: run.info.status for night, run in runs.items()} == {str(BULK_UNTIL): "FINISHED", NEXT: "FAILED"}
+    first = runs[str(BULK_UNTIL)]
+    assert first.data.metrics["rows/user_profiles"] > 0
+    assert first.data.metrics["seconds/events"] > 0
+    inputs = {read.dataset.name: read.dataset for read in first.inputs.dataset_inputs}
+    assert {"raw_events", "raw_items", "raw_searches", "events", "items"} <= set(inputs)
+    assert json.loads(inputs["items"].source)["delta_table_version"] >= 1
+    assert [item.path for item in client.list_artifacts(first.info.run_id)] == ["run_summary.json"]
 
 
 def test_prices_that_are_not_finite_are_quarantined(config: Path, tmp_path: Path, spark: SparkSession) -> None:

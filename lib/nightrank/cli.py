@@ -47,10 +47,13 @@ def _parser() -> argparse.ArgumentParser:
     tables = commands.add_parser("tables", help="the lake's tables: nights, rows, quarantined rows and why")
     show = commands.add_parser("show", help="one shopper's row in words")
     show.add_argument("user", help="a user_id, segment:<name> or anonymous")
+    rollback = commands.add_parser("rollback", help="make the ranker and the rows of an earlier night live again")
+    rollback.add_argument("--to", required=True, type=_iso_date, help="the night to go back to, as YYYY-MM-DD")
     demo = commands.add_parser("demo", help="a simulated shop, three nights of it, and what they brought")
     shop = commands.add_parser("shop", help="write the simulated shop's logs and nothing else")
     chosen: dict[argparse.ArgumentParser, Command] = {
         run: _command_run, tables: _command_tables, show: _command_show, demo: _command_demo, shop: _command_shop,
+        rollback: _command_rollback,
     }  # fmt: skip
     for command, function in chosen.items():
         _shared_arguments(command)
@@ -133,6 +136,13 @@ def _command_show(config: Config, arguments: argparse.Namespace) -> None:
     from nightrank.session import build_session
 
     _say(shopper_in_words(build_session(config.spark), config, arguments.user))
+
+
+def _command_rollback(config: Config, arguments: argparse.Namespace) -> None:
+    from nightrank.rollback import roll_back
+    from nightrank.session import build_session
+
+    _say(roll_back(build_session(config.spark), config, arguments.to))
 
 
 def _command_demo(config: Config, arguments: argparse.Namespace) -> None:

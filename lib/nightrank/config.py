@@ -6,6 +6,8 @@ type or a YAML object is refused with its path.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +81,12 @@ def load_config(path: str | Path) -> Config:
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_url=False))
         raise ConfigError(f"Config '{path}' cannot be used: {problems}. conf/base.yaml lists every setting.") from None
+
+
+def config_hash(config: Config) -> str:
+    """SHA-256 of the settings as canonical JSON: the same for the same settings, however the files are laid out."""
+    canonical = json.dumps(config.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def _read_layers(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from nightrank.nights import ONE_DAY, Night, bulk_night, ordinary_night
 from nightrank.sources import read_raw
 from nightrank.stages import JOBS, STAGES, Read, Stage
 from nightrank.storage import nights_of, read_table, replace_night, version_of
+from nightrank.telling import tell_failure, tell_night
 
 log = logging.getLogger("nightrank")
 
@@ -73,9 +74,11 @@ def run_nights(spark: SparkSession, config: Config, what: str, nights: Sequence[
     try:
         for run_date in nights:
             _run_night(spark, config, stages, run_date, summary)
+            tell_night(spark, config, stages, asdict(summary))
         summary.status, summary.stage = "ok", ""
     except BaseException as error:
         summary.status, summary.reason = "failed", _first_line(error)
+        tell_failure(config, stages, asdict(summary), error)
         raise
     finally:
         _write_summary(config, summary)
@@ -112,6 +115,8 @@ def run_stage(spark: SparkSession, config: Config, stage: Stage, night: Night) -
     frames = {read.parameter: _read(spark, config, read, night) for read in stage.reads}
     versions = _versions(spark, config, stage) if stage.published else {}
     built = stage.build(**frames, night=night, config=config)
+    if stage.agreed:
+        stage.agreed(built, night, config)
     rows = replace_night(built, config.lake.path, stage.table, night.first_arrival, night.run_date)
     if stage.published:
         written = read_table(spark, config.lake.path, stage.table, night.run_date, night.run_date)

@@ -62,12 +62,19 @@ class SparkConfig(Section):
 
 
 class MlflowConfig(Section):
-    """Where rankers and figures are tracked."""
+    """Where rankers and figures are tracked: experiments `<experiment>/<job>`; registry_uri null: as tracking_uri.
+
+    timeout_seconds: telling figures takes no longer, the rest follows later. registry_timeout_seconds: registering a
+    ranker takes no longer, or the run ends with 75.
+    """
 
     tracking_uri: str = "sqlite:///lake/mlflow.db"
+    registry_uri: str | None = None
     artefacts: str | None = None
     experiment: str = "nightrank"
     model_name: str = "nightrank-ranker"
+    timeout_seconds: int = Field(default=30, ge=1)
+    registry_timeout_seconds: int = Field(default=300, ge=1)
 
 
 class EventsConfig(Section):

@@ -23,7 +23,7 @@ from nightrank.steps.item_embeddings import build_item_embeddings
 from nightrank.steps.item_neighbours import build_item_neighbours
 from nightrank.steps.item_tokens import build_item_tokens
 from nightrank.steps.items import build_items
-from nightrank.steps.promotions import build_promotions, mirror_promotion
+from nightrank.steps.promotions import agree_champion, build_promotions, note_figures
 from nightrank.steps.propensities import build_propensities
 from nightrank.steps.query_classes import build_query_classes
 from nightrank.steps.query_embeddings import build_query_embeddings
@@ -175,6 +175,7 @@ def of(table: Table, nights: Nights, called: str | None = None) -> Read:
 class Stage:
     """One step of the night: a table, the job that it belongs to, what it reads, how it is built.
 
+    agreed: what the outside must know before the night's rows may stand: where it raises, nothing is written.
     published: what is told to the outside once the night's rows stand: called with them and with the Delta versions of
         the tables that they were built from.
     """
@@ -183,6 +184,7 @@ class Stage:
     job: str
     build: Callable[..., DataFrame]
     reads: tuple[Read, ...]
+    agreed: Callable[[DataFrame, Night, Config], None] | None = None
     published: Callable[[DataFrame, Mapping[str, int], Config], None] | None = None
 
     @property
@@ -235,7 +237,7 @@ STAGES: tuple[Stage, ...] = (
            of(t.RERANK_WEIGHTS, snapshot(1)))),
     Stage(t.PROMOTIONS, "rerank", build_promotions,
           (of(t.EVALUATIONS, pooled_window), of(t.RANKER_RUNS, everything), of(t.PROMOTIONS, earlier)),
-          published=mirror_promotion),
+          agreed=agree_champion, published=note_figures),
     Stage(t.RERANK_WEIGHTS, "rerank", build_rerank_weights,
           (of(t.USER_PROFILES, tonight), of(t.ITEM_NEIGHBOURS, tonight), of(t.ITEM_TOKENS, tonight),
            of(t.SEGMENTS, tonight), of(t.GATES, tonight), of(t.RANKER_RUNS, everything), of(t.PROMOTIONS, tonight))),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -33,6 +34,16 @@ def ranker(a: float) -> Ranker:
     )
 
 
+FIRST, SECOND = date(2026, 2, 1), date(2026, 2, 2)
+TRAINING = registry.Training(
+    SECOND,
+    {"dims": 4, "seed": 7},
+    [{"train_loss": 2.0}, {"train_loss": 1.5, "valid_ndcg": 0.5}],
+    {"valid_ndcg": 0.5},
+    {"train": 120, "valid": 30},
+)
+
+
 @dataclass(frozen=True)
 class World:
     """One store with the rankers of two nights."""
@@ -50,17 +61,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     uri = f"sqlite:///{folder}/deeper/mlflow.db"
     config = Config(lake=LakeConfig(path=str(folder / "lake")), mlflow=MlflowConfig(tracking_uri=uri))
     second = registry.keep_ranker(config, ranker(2.0))
-    logged = registry.log_ranker(
-        config,
-        ranker(2.0),
-        second,
-        date(2026, 2, 2),
-        {"dims": 4, "seed": 7},
-        [{"train_loss": 2.0}, {"train_loss": 1.5, "valid_ndcg": 0.5}],
-        {"valid_ndcg": 0.5},
-    )
+    logged = registry.log_ranker(config, ranker(2.0), second, TRAINING)
     first = registry.keep_ranker(config, ranker(1.0))
-    registry.log_ranker(config, ranker(1.0), first, date(2026, 2, 1), {}, [], {})
+    registry.log_ranker(config, ranker(1.0), first, registry.Training(FIRST, {}, [], {}, {}))
     return World(config, first, second, logged)
 
 
@@ -93,16 +96,48 @@ def _downloaded(world: World) -> str:
     return str(mlflow.artifacts.download_artifacts(world.logged.artefact_uri))
 
 
-def test_the_run_holds_params_curves_figures_and_versions(world: World) -> None:
-    registry.log_versions(world.config, world.logged.mlflow_run_id, {"items": 3, "training_examples": 9})
+def test_the_night_s_run_holds_params_curves_figures_and_the_file(world: World) -> None:
     run = client(world).get_run(world.logged.mlflow_run_id)
+    assert client(world).get_experiment(run.info.experiment_id).name == "nightrank/train"
     assert run.data.params == {"dims": "4", "seed": "7"}
     assert run.data.metrics["valid_ndcg"] == 0.5
-    assert run.data.tags["ranker_id"] == world.second
-    assert run.data.tags["delta_version.training_examples"] == "9"
+    assert (run.data.tags["ranker_id"], run.data.tags["night"]) == (world.second, "2026-02-02")
     curve = client(world).get_metric_history(world.logged.mlflow_run_id, "epoch_train_loss")
     assert [(point.step, point.value) for point in curve] == [(1, 2.0), (2, 1.5)]
     assert run.info.status == "FINISHED"
+    assert not [name for name in run.data.tags if "git" in name]
+
+
+def test_a_ranker_that_is_logged_again_is_registered_once(world: World) -> None:
+    assert registry.log_ranker(world.config, ranker(2.0), world.second, TRAINING) == world.logged
+    curve = client(world).get_metric_history(world.logged.mlflow_run_id, "epoch_train_loss")
+    assert len(curve) == 2
+
+
+def test_a_rerun_with_another_outcome_keeps_the_run_and_says_what_differs(world: World, tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    config = Config(lake=LakeConfig(path=str(tmp_path)), mlflow=MlflowConfig(tracking_uri=uri))
+    ids = [registry.keep_ranker(config, ranker(a)) for a in (1.0, 2.0)]
+    before = registry.log_ranker(config, ranker(1.0), ids[0], TRAINING)
+    after = registry.log_ranker(config, ranker(2.0), ids[1], replace(TRAINING, params={"dims": 8, "seed": 7}))
+    assert (after.mlflow_run_id, before.model_version, after.model_version) == (before.mlflow_run_id, "1", "2")
+    import mlflow
+
+    run = mlflow.MlflowClient(uri).get_run(after.mlflow_run_id)
+    assert (run.data.params["dims"], run.data.tags["rerun.dims"], run.data.tags["ranker_id"]) == ("4", "8", ids[1])
+
+
+def test_a_version_has_a_card(world: World) -> None:
+    card = client(world).get_model_version("nightrank-ranker", world.logged.model_version).description
+    assert "# Ranker of night 2026-02-02" in card
+    assert "14 nights, 2026-01-20 to 2026-02-02" in card
+    assert "train 120, valid 30" in card
+    assert f"sha256 `{world.second}`" in card
+    assert f"code version `{ranker(2.0).code_version}`" in card
+    assert "encoder version `e1`" in card
+    assert "| valid_ndcg | 0.5 |" in card
+    assert "## Use" in card
+    assert "## Limits" in card
 
 
 def test_the_registered_model_scores_and_has_a_signature(world: World) -> None:
@@ -117,26 +152,39 @@ def test_the_registered_model_scores_and_has_a_signature(world: World) -> None:
     assert model.metadata.signature.inputs.inputs[0].shape == (-1, 21)
 
 
-def test_aliases_name_the_newest_night_and_move_only_forward(world: World) -> None:
+def test_an_alias_stays_only_where_it_names_a_later_night_s_ranker(world: World) -> None:
     def named(alias: str) -> str:
         return str(client(world).get_model_version_by_alias("nightrank-ranker", alias).tags["ranker_id"])
 
     assert named("challenger") == world.second
-    assert not registry.point_alias(world.config, "challenger", world.first)
+    # A backfill of the first night moves nothing.
+    assert not registry.point_alias(world.config, "challenger", world.first, FIRST)
     assert named("challenger") == world.second
-    registry.mirror_ledger(world.config, world.first, world.first, {"ndcg/challenger-shop/all": 0.25})
+    assert registry.point_alias(world.config, "champion", world.first, FIRST)
+    assert registry.point_alias(world.config, "champion", world.second, SECOND)
+    # Night 2's ledger keeps the first: an alias that ran ahead is set right.
+    assert registry.point_alias(world.config, "champion", world.first, SECOND)
     assert named("champion") == world.first
-    registry.mirror_ledger(world.config, world.second, None, {})
+    assert registry.point_alias(world.config, "champion", world.second, SECOND)
+    assert not registry.point_alias(world.config, "champion", world.first, FIRST)
+    # A rollback moves it in any case.
+    assert registry.point_alias(world.config, "champion", world.first, None)
     assert named("champion") == world.first
-    assert registry.point_alias(world.config, "champion", world.second)
     with pytest.raises(ContractError, match="is not registered"):
-        registry.point_alias(world.config, "champion", "f" * 64)
-    version = client(world).search_model_versions(f"tags.ranker_id = '{world.first}'")[0]
-    assert client(world).get_run(version.run_id).data.metrics == {"ndcg/challenger-shop/all": 0.25}
+        registry.point_alias(world.config, "champion", "f" * 64, None)
 
 
-def test_a_rerun_gives_the_same_id_and_a_store_out_of_reach_says_so(world: World) -> None:
+def test_a_registry_that_is_down_is_said_in_time_and_the_lake_has_its_copy(world: World, tmp_path: Path) -> None:
     assert registry.keep_ranker(world.config, replace(ranker(1.0))) == world.first
-    broken = MlflowConfig(tracking_uri="file:///nowhere")
-    with pytest.raises(TryAgainError, match=r"mlflow\.tracking_uri"):
-        registry.point_alias(world.config.model_copy(update={"mlflow": broken}), "champion", world.first)
+    for uri in ("file:///nowhere", "http://me:secret@127.0.0.1:9"):
+        mlflow_section = MlflowConfig(tracking_uri=uri, timeout_seconds=4, registry_timeout_seconds=8)
+        config = Config(lake=LakeConfig(path=str(tmp_path)), mlflow=mlflow_section)
+        ranker_id = registry.keep_ranker(config, ranker(1.0))
+        started = time.monotonic()
+        with pytest.raises(TryAgainError, match=r"mlflow\.tracking_uri") as found:
+            registry.log_ranker(config, ranker(1.0), ranker_id, TRAINING)
+        with pytest.raises(TryAgainError):
+            registry.point_alias(config, "champion", ranker_id, SECOND)
+        assert time.monotonic() - started < 20
+        assert "secret" not in str(found.value)
+        assert registry.fetch_ranker(config, "runs:/nowhere/x", ranker_id).a == 1.0

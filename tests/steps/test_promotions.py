@@ -8,8 +8,10 @@ import pytest
 
 from nightrank import tables
 from nightrank.config import Config
+from nightrank.models.outbox import waiting_notes
 from nightrank.models.report_card import Figure
-from nightrank.steps.promotions import build_promotions, decide
+from nightrank.sections import LakeConfig
+from nightrank.steps.promotions import build_promotions, decide, note_figures
 
 CONFIG = Config()
 
@@ -75,6 +77,17 @@ def test_the_figures_are_in_the_row_pooled_over_the_nights(ledger):
     figure = next(f for f in ledger.figures if (f.method, f.versus, f.slice) == ("challenger", "shop", "all"))
     assert figure.value == pytest.approx(0.1)
     assert (figure.searches, figure.users) == (40, 20)
+
+
+def test_the_figures_are_noted_for_mlflow(spark, small_shop, ledger, tmp_path):
+    row = (small_shop.night.run_date, *ledger)
+    config = CONFIG.model_copy(update={"lake": LakeConfig(path=str(tmp_path))})
+    note_figures(spark.createDataFrame([row], tables.PROMOTIONS.schema), {}, config)
+    notes = [waiting.note for waiting in waiting_notes(config)]
+    assert [(note.night, note.job) for note in notes] == [("2026-01-10", "rerank"), ("2026-01-10", "train")]
+    assert notes[0].figures == notes[1].figures
+    assert notes[0].figures["ndcg/challenger-shop/all"] == pytest.approx(0.1)
+    assert notes[0].figures["ndcg/challenger/class.category"] > 0.6
 
 
 def test_with_nothing_judged_the_challenger_is_registered_and_alpha_stays_0(spark, small_shop):

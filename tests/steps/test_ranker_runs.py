@@ -15,11 +15,12 @@ from pyspark.testing import assertDataFrameEqual
 from nightrank.config import Config
 from nightrank.errors import ContractError
 from nightrank.models.artefact import ENGINE_FEATURES, SHOPPER_FEATURES
+from nightrank.models.outbox import waiting_notes
 from nightrank.models.registry import Registered, fetch_ranker
 from nightrank.nights import Night, ordinary_night
 from nightrank.sections import LakeConfig, MlflowConfig, RankerRunsConfig, TrainingExamplesConfig
 from nightrank.steps.item_order import item_order
-from nightrank.steps.ranker_runs import build_ranker_runs
+from nightrank.steps.ranker_runs import build_ranker_runs, note_versions
 from nightrank.tables import ITEM_EMBEDDINGS, RANKER_RUNS, TRAINING_EXAMPLES
 
 ITEMS, SLATE, ENCODER = 40, 4, 12
@@ -123,6 +124,11 @@ def test_a_ranker_is_trained_kept_and_registered_and_its_tower_stands_for_some_n
     hashed = [name for name in RANKER_RUNS.columns.names if name not in RANKER_RUNS.unhashed]
     assertDataFrameEqual(again.select(hashed), runs[0].select(hashed), rtol=0, atol=0)
     assert list((Path(config.lake.path) / "feed").iterdir()) == []
+
+    note_versions(runs[0], {"items": 3, "training_examples": 9}, config)
+    (waiting,) = waiting_notes(config)
+    assert (waiting.note.night, waiting.note.job) == (str(FIRST), "train")
+    assert waiting.note.tags == {"delta_version.items": "3", "delta_version.training_examples": "9"}
 
     other_codes = config.ranker_runs.model_copy(update={"codes": 3, "epochs": 1})
     changed = build(spark, config.model_copy(update={"ranker_runs": other_codes}), FIRST + timedelta(days=1), runs[:1])

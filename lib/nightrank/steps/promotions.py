@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 
 import numpy as np
@@ -9,12 +10,14 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from nightrank.config import Config
+from nightrank.errors import ContractError, TryAgainError
 from nightrank.models.report_card import ALL, Figure, figures
 from nightrank.nights import Night
 from nightrank.steps.arrays import Arrays, collect_arrays
 from nightrank.steps.rankers import challenger_id, champion_id
 from nightrank.tables import PROMOTIONS
 
+log = logging.getLogger("nightrank")
 NO_RANKER = "none"
 
 
@@ -63,18 +66,33 @@ def decide(
     return True, f"nDCG against alpha 0 at least {gain.lower:+.4f}{against}"
 
 
-def mirror_promotion(promotions: DataFrame, _: Mapping[str, int], config: Config) -> None:
-    """Tells MLflow what tonight's row says: alias `champion`, and the figures of the challenger's run."""
-    from nightrank.models.registry import mirror_ledger
+def agree_champion(promotions: DataFrame, night: Night, config: Config) -> None:
+    """Points MLflow's alias `champion` at the champion that tonight's row makes or keeps, before the row stands.
 
-    rows = promotions.select("challenger_id", "live_id", "promoted", F.col("figures").alias("figure"))
-    listed = rows.select("challenger_id", "live_id", "promoted", F.explode_outer("figure").alias("f")).select(
-        "challenger_id", "live_id", "promoted", "f.*"
-    )
-    found = collect_arrays(listed.orderBy("method", "versus", "slice", "metric"), 100_000, "figures of one night")
-    if len(found["live_id"]) and found["live_id"][0] != NO_RANKER:
-        live = str(found["live_id"][0]) if bool(found["promoted"][0]) else None
-        mirror_ledger(config, found["challenger_id"][0], live, _as_metrics(found))
+    The alias decides nothing, but a registry that is down must not leave a promotion that MLflow never heard of:
+    a promotion raises TryAgainError then, and the champion is kept. Where nothing is promoted, a warning is enough.
+    """
+    from nightrank.models.registry import CHAMPION, point_alias
+
+    rows = promotions.select("champion_id", "live_id", "promoted").orderBy("live_id")
+    row = collect_arrays(rows, 1, "ledger rows of one night")
+    if bool(row["promoted"][0]):
+        point_alias(config, CHAMPION, str(row["live_id"][0]), night.run_date)
+    elif row["champion_id"][0] is not None:
+        try:
+            point_alias(config, CHAMPION, str(row["champion_id"][0]), night.run_date)
+        except (TryAgainError, ContractError) as error:
+            log.warning("alias=%s unchanged: %s", CHAMPION, error)
+
+
+def note_figures(promotions: DataFrame, _: Mapping[str, int], config: Config) -> None:
+    """Notes for MLflow the figures that tonight's row was decided on: in the ranker's run, and in that of `rerank`."""
+    from nightrank.models.outbox import Note, keep_note
+
+    rows = promotions.select("run_date", F.explode("figures").alias("f")).select("run_date", "f.*")
+    found = collect_arrays(rows.orderBy("method", "versus", "slice", "metric"), 100_000, "figures of one night")
+    for job in ("train", "rerank") if len(found["metric"]) else ():
+        keep_note(config, Note(str(found["run_date"][0]), job, "judged", figures=_as_metrics(found)))
 
 
 def _as_metrics(found: Arrays) -> dict[str, float]:
@@ -83,7 +101,6 @@ def _as_metrics(found: Arrays) -> dict[str, float]:
     return {
         f"{metric}/{method}{'-' + versus if versus else ''}/{str(part).replace(':', '.')}": float(value)
         for metric, method, versus, part, value in names
-        if metric is not None
     }
 
 

@@ -62,12 +62,13 @@ def build_ranker_runs(
 
 
 def note_versions(ranker_runs: DataFrame, versions: Mapping[str, int], config: Config) -> None:
-    """Tells MLflow which Delta version of each table the night's ranker was made from."""
-    from nightrank.models.registry import log_versions
+    """Notes for MLflow which Delta version of each table the night's ranker was made from."""
+    from nightrank.models.outbox import Note, keep_note
 
-    trained = ranker_runs.where(F.col("status") == "trained").select("mlflow_run_id").orderBy("mlflow_run_id")
-    for run_id in collect_arrays(trained, 1, "rankers trained in one night")["mlflow_run_id"]:
-        log_versions(config, str(run_id), versions)
+    trained = ranker_runs.where(F.col("status") == "trained").select("run_date").orderBy("run_date")
+    for night in collect_arrays(trained, 1, "rankers trained in one night")["run_date"]:
+        tags = {f"delta_version.{table}": str(version) for table, version in sorted(versions.items())}
+        keep_note(config, Note(str(night), "train", "versions", tags=tags))
 
 
 def _feed_folder(config: Config) -> str:
@@ -135,7 +136,7 @@ def _train(
     feed: Feed, embeddings: Floats, tower: Tower | None, version: str, night: Night, config: Config
 ) -> dict[str, Any]:
     """What the row says of a ranker that is trained, kept in the lake and registered."""
-    from nightrank.models.registry import keep_ranker, log_ranker
+    from nightrank.models.registry import Training, keep_ranker, log_ranker
     from nightrank.models.training import train_ranker
 
     settings = config.ranker_runs
@@ -145,8 +146,8 @@ def _train(
     coefficients, metrics = _coefficients(ranker), {**trained.metrics, **_explained(tower, embeddings)}
     params = {**settings.model_dump(exclude={"feed_folder", "threads"}), "encoder_version": version}
     ranker_id = keep_ranker(config, ranker)
-    figures = {**metrics, **coefficients}
-    registered = log_ranker(config, ranker, ranker_id, night.run_date, params, trained.curves, figures)
+    told = Training(night.run_date, params, trained.curves, {**metrics, **coefficients}, feed.rows)
+    registered = log_ranker(config, ranker, ranker_id, told)
     return {
         "ranker_id": ranker_id,
         "code_version": ranker.code_version,

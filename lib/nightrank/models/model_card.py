@@ -1,0 +1,52 @@
+"""The card of a registered ranker: what it is, what it learned from, what it is for and what it is not for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, timedelta
+
+from nightrank.config import Config
+from nightrank.models.artefact import Ranker
+
+USE = """\
+## Use
+Scores one shopper and one item of a slate; nightrank compiles it every night into `rerank_weights`, one small row a
+shopper. Only the shopper's part of the score is compiled: the engine's own order stays the base.
+
+## Limits
+- It was fitted to this shop's own logs and has no meaning for another's.
+- Its figures here are of the nights that it was fitted and stopped on. What decides is the ledger `promotions`:
+  searches that nothing behind the rows has seen. The alias `champion` only mirrors that ledger.
+- It reads items through vectors of the encoder version above; those of another version do not fit.
+- This registered model is an exported graph. nightrank itself reads the safetensors file, verified by its sha256.
+"""
+
+
+def model_card(
+    config: Config,
+    ranker: Ranker,
+    ranker_id: str,
+    night: date,
+    examples: Mapping[str, int],
+    figures: Mapping[str, float],
+) -> str:
+    """The card, as markdown. examples: searches by fold. figures: those of training."""
+    window = config.training_examples.window_nights
+    first = night - timedelta(days=window - 1)
+    counts = ", ".join(f"{name} {number}" for name, number in sorted(examples.items())) or "not told"
+    lines = [
+        f"# Ranker of night {night}",
+        "",
+        f"- trained on the searches of {window} nights, {first} to {night} (the last night only stops and judges)",
+        f"- examples: {counts}",
+        f"- code version `{ranker.code_version}`, tower of night {ranker.tower_night}",
+        f"- encoder version `{ranker.encoder_version}`",
+        f"- sha256 `{ranker_id}`",
+        "",
+        "| figure | value |",
+        "|---|---|",
+        *(f"| {name} | {value:.6g} |" for name, value in sorted(figures.items())),
+        "",
+        USE,
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,91 @@
+"""What MLflow is told of a night when it has ended: a note for each of its jobs, then all that waits is sent."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pyspark.sql import SparkSession
+
+from nightrank.config import Config
+from nightrank.errors import NightrankError, TryAgainError
+from nightrank.models.outbox import Input, Note, keep_note
+from nightrank.models.tracking import night_tags, send_notes
+from nightrank.stages import Stage
+from nightrank.storage import table_path, version_of
+
+log = logging.getLogger("nightrank")
+
+
+def tell_night(spark: SparkSession, config: Config, stages: Sequence[Stage], summary: Mapping[str, Any]) -> None:
+    """Tells MLflow of the jobs that these stages belong to: rows and seconds a stage, inputs, the summary.
+
+    summary: `night`, and `rows` and `seconds` by stage. Never raises; takes no longer than mlflow.timeout_seconds
+    beyond the reading of the inputs' versions. What cannot be told now is told by a later call, of any night.
+    """
+    ended = {**summary, "status": "ok", "stage": ""}
+    try:
+        inputs = _inputs(spark, config, stages)
+        for job in dict.fromkeys(stage.job for stage in stages):
+            keep_note(config, _note(config, job, stages, ended, "FINISHED", inputs))
+    except Exception as error:  # a night that stands is not failed by what is told of it
+        log.warning("mlflow=untold night=%s error=%s", summary["night"], type(error).__name__)
+    send_notes(config)
+
+
+def tell_failure(config: Config, stages: Sequence[Stage], summary: Mapping[str, Any], error: BaseException) -> None:
+    """Tells MLflow of the night that failed in summary's `stage`. Never raises.
+
+    Only notes it where the run was told to end, or where what it lacked may be MLflow itself.
+    """
+    names = [stage.name for stage in stages]
+    if summary["stage"] not in names:
+        return
+    reached = stages[: names.index(summary["stage"]) + 1]
+    # Only this program's own messages are known to name no shopper.
+    reason = summary["reason"] if isinstance(error, NightrankError) else type(error).__name__
+    try:
+        for job in dict.fromkeys(stage.job for stage in reached):
+            status = "FAILED" if job == reached[-1].job else "FINISHED"
+            keep_note(config, _note(config, job, reached, {**summary, "reason": reason}, status, {}))
+    except Exception as unkept:
+        log.warning("mlflow=untold night=%s error=%s", summary["night"], type(unkept).__name__)
+    if isinstance(error, Exception) and not isinstance(error, TryAgainError):
+        send_notes(config)
+
+
+def _note(
+    config: Config,
+    job: str,
+    stages: Sequence[Stage],
+    summary: Mapping[str, Any],
+    status: str,
+    inputs: Mapping[str, Input],
+) -> Note:
+    own = [stage for stage in stages if stage.job == job]
+    figures = {
+        f"{kind}/{stage.name}": float(summary[kind][stage.name])
+        for kind in ("rows", "seconds")
+        for stage in own
+        if stage.name in summary[kind]
+    }
+    seconds = sum(value for name, value in figures.items() if name.startswith("seconds/"))
+    tags = {"job": job, **night_tags(config)}
+    reads = sorted({read.parameter if read.table is None else read.table.name for s in own for read in s.reads})
+    read = tuple(inputs[name] for name in reads if name in inputs)
+    return Note(summary["night"], job, "run", status, seconds, tags, figures, read, summary)
+
+
+def _inputs(spark: SparkSession, config: Config, stages: Sequence[Stage]) -> dict[str, Input]:
+    """What the stages read: raw logs by path; tables by the version that stands after the run: it holds all nights."""
+    reads = {read.parameter if read.table is None else read.table.name: read for s in stages for read in s.reads}
+    found = {}
+    for name, read in reads.items():
+        if read.table is None:
+            path, version = getattr(config.source, name.removeprefix("raw_")), None
+        else:
+            path, version = table_path(config.lake.path, read.table), version_of(spark, config.lake.path, read.table)
+        if path and (read.table is None or version is not None):
+            found[name] = Input(name, path, version)
+    return found
