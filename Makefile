@@ -1,4 +1,4 @@
-# make demo · make test · make check · make bench-<name> · make clean
+# make demo · make test · make check · make bench-<name> · make notebooks · make clean
 # Each sets up what is missing, once: Java, a virtual environment with the pinned packages, Delta's jars.
 
 VENV ?= .venv
@@ -12,7 +12,7 @@ export PYTHONHASHSEED := 0
 # This checkout's code runs, also where VENV is shared by several checkouts.
 export PYTHONPATH := $(CURDIR)/lib
 
-.PHONY: demo test check clean java
+.PHONY: demo test check notebooks clean java
 
 demo: $(INSTALLED)
 	$(PYTHON) -m nightrank demo --config conf/demo.yaml
@@ -21,10 +21,14 @@ test: $(INSTALLED)
 	$(PYTHON) -m pytest tests
 
 check: $(INSTALLED)
-	$(PYTHON) -m ruff check lib jobs tests
-	$(PYTHON) -m ruff format --check lib jobs tests
+	$(PYTHON) -m ruff check lib jobs tests notebooks
+	$(PYTHON) -m ruff format --check lib jobs tests notebooks
 	$(PYTHON) -m mypy
 	$(VENV)/bin/lint-imports
+
+# Runs the notebooks on the lake that `make demo` left, and writes them with what they show.
+notebooks: $(INSTALLED)
+	$(PYTHON) tests/notebook_runs.py
 
 bench-%: $(INSTALLED)
 	$(PYTHON) tests/benchmarks/bench_$(subst -,_,$*).py

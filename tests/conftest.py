@@ -1,4 +1,4 @@
-"""What tests share: one Spark session for all of them."""
+"""What tests share: one Spark session for all of them, and one small shop with its lake."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pyspark.sql import SparkSession
 
 from nightrank.sections import SparkConfig
 from nightrank.session import build_session
+from nights import Lake, hashes, loaded, write_config
 
 
 @pytest.fixture(scope="session")
@@ -42,3 +43,24 @@ def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     BertModel(BertConfig(vocab_size=len(vocab), max_position_embeddings=64, **sizes)).save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def shop(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path) -> Path:
+    """The folder with a small shop's logs and truth."""
+    from nightrank.shop.ubi_log import write_shop
+
+    folder = tmp_path_factory.mktemp("shop")
+    write_shop(loaded(write_config(folder, folder / "shop", tiny_bert)).shop, folder / "shop")
+    return folder / "shop"
+
+
+@pytest.fixture(scope="session")
+def lake(spark: SparkSession, shop: Path, tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Lake:
+    """The small shop's lake after a bulk load and a night; tests leave it as they found it."""
+    from nightrank.runner import nights_to_run, run_nights
+
+    path = write_config(tmp_path_factory.mktemp("lake"), shop, tiny_bert)
+    config = loaded(path)
+    run_nights(spark, config, "nightly", nights_to_run(spark, config, None))
+    return Lake(config, path, hashes(spark, config))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -19,6 +20,15 @@ from nightrank.storage import content_hash, nights_of, read_table
 FIRST_DAY = date(2026, 1, 1)
 BULK_UNTIL = date(2026, 1, 9)
 DAYS = 13
+
+
+@dataclass(frozen=True)
+class Lake:
+    """A lake after a bulk load and a night: its config, the file that holds it, and the hashes of its tables."""
+
+    config: Config
+    path: Path
+    hashes: dict[tuple[str, str], str]
 
 
 def write_config(folder: Path, logs: Path, encoder: Path, **sections: dict[str, Any]) -> Path:

@@ -24,25 +24,30 @@ SEEDS = (101, 102, 103, 104, 105)
 FOLDER = Path("build/bench/world")
 
 
-def world_config(seed: int) -> Config:
-    """The demo's settings over the shop of that seed; the bulk load alone, judged on its last night."""
-    demo, folder = load_config("conf/demo.yaml"), FOLDER / str(seed)
+def config_in(folder: Path, config: Config) -> Config:
+    """The settings with the simulated shop's logs, the lake and MLflow in the folder."""
     logs = f"{folder}/shop/logs/{{run_date}}"
-    return demo.model_copy(
+    return config.model_copy(
         update={
-            "shop": demo.shop.model_copy(update={"seed": seed, "path": f"{folder}/shop"}),
-            "source": demo.source.model_copy(
+            "shop": config.shop.model_copy(update={"path": f"{folder}/shop"}),
+            "source": config.source.model_copy(
                 update={
                     "events": f"{logs}/events.ndjson",
                     "searches": f"{logs}/queries.ndjson",
                     "items": f"{logs}/items.jsonl",
                 }
             ),
-            "lake": demo.lake.model_copy(update={"path": f"{folder}/lake"}),
-            "mlflow": demo.mlflow.model_copy(update={"tracking_uri": f"sqlite:///{folder}/lake/mlflow.db"}),
-            "calendar": demo.calendar.model_copy(update={"nights": 0}),
+            "lake": config.lake.model_copy(update={"path": f"{folder}/lake"}),
+            "mlflow": config.mlflow.model_copy(update={"tracking_uri": f"sqlite:///{folder}/lake/mlflow.db"}),
         }
     )
+
+
+def world_config(seed: int) -> Config:
+    """The demo's settings over the shop of that seed; the bulk load alone, judged on its last night."""
+    demo = config_in(FOLDER / str(seed), load_config("conf/demo.yaml"))
+    shop = demo.shop.model_copy(update={"seed": seed})
+    return demo.model_copy(update={"shop": shop, "calendar": demo.calendar.model_copy(update={"nights": 0})})
 
 
 def run_world(seed: int) -> Recovery:
