@@ -43,7 +43,7 @@ def test_no_number_in_the_lake_is_not_finite(spark: SparkSession, lake: Lake) ->
 
 
 def test_the_same_night_twice_is_the_same_night(spark: SparkSession, lake: Lake) -> None:
-    run_nights(spark, lake.config, "nightly", [LAST])
+    run_nights(spark, lake.config, "nightly", [LAST], again=True)
     assert hashes(spark, lake.config) == lake.hashes
 
 

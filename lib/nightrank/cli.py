@@ -26,7 +26,7 @@ def run_job(job: str, argv: Sequence[str]) -> int:
     """The exit code of one job, started by spark-submit with the arguments of `nightrank run`."""
     parser = _Parser(prog=f"{job}.py", description=f"nightrank: the stages of '{job}', for one night or a calendar")
     _shared_arguments(parser)
-    _run_date_argument(parser)
+    _run_arguments(parser)
     parser.set_defaults(command=_command_run, what=job)
     return _run(parser, argv)
 
@@ -43,7 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="called", required=True, parser_class=_Parser)
     run = commands.add_parser("run", help="run a stage, a job or the whole night")
     run.add_argument("what", help="nightly, a job (prepare, encode, train, rerank), or a stage")
-    _run_date_argument(run)
+    _run_arguments(run)
     tables = commands.add_parser("tables", help="the lake's tables: nights, rows, quarantined rows and why")
     show = commands.add_parser("show", help="one shopper's row in words")
     show.add_argument("user", help="a user_id, segment:<name> or anonymous")
@@ -63,6 +63,15 @@ def _parser() -> argparse.ArgumentParser:
 
 def _shared_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", required=True, help="a YAML file: conf/base.yaml lists every setting")
+
+
+def _run_arguments(parser: argparse.ArgumentParser) -> None:
+    _run_date_argument(parser)
+    parser.add_argument("--again", action="store_true", help="run stages again that stand already")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="say what would run, read and write; do none of it"
+    )
+    parser.add_argument("--backfill", action="store_true", help="with the night every later one of the lake, in order")
 
 
 def _run_date_argument(parser: argparse.ArgumentParser) -> None:
@@ -116,12 +125,17 @@ def _log_plainly() -> None:
 
 
 def _command_run(config: Config, arguments: argparse.Namespace) -> None:
+    from nightrank.plan import plan_in_words
     from nightrank.runner import nights_to_run, run_nights, stages_named
     from nightrank.session import build_session
 
     stages_named(arguments.what)
     spark = build_session(config.spark)
-    run_nights(spark, config, arguments.what, nights_to_run(spark, config, arguments.run_date))
+    nights = nights_to_run(spark, config, arguments.run_date, arguments.backfill)
+    if arguments.dry_run:
+        _say(plan_in_words(spark, config, arguments.what, nights, arguments.again))
+    else:
+        run_nights(spark, config, arguments.what, nights, arguments.again)
 
 
 def _command_tables(config: Config, _: argparse.Namespace) -> None:
@@ -139,10 +153,13 @@ def _command_show(config: Config, arguments: argparse.Namespace) -> None:
 
 
 def _command_rollback(config: Config, arguments: argparse.Namespace) -> None:
+    from nightrank.lease import holding_lease
     from nightrank.rollback import roll_back
     from nightrank.session import build_session
 
-    _say(roll_back(build_session(config.spark), config, arguments.to))
+    spark = build_session(config.spark)
+    with holding_lease(spark, config, f"rollback to night {arguments.to}"):
+        _say(roll_back(spark, config, arguments.to))
 
 
 def _command_demo(config: Config, arguments: argparse.Namespace) -> None:

@@ -31,6 +31,7 @@ from nightrank.sections import (
     QueryClassesConfig,
     RankerRunsConfig,
     RerankWeightsConfig,
+    RunConfig,
     SearchesConfig,
     Section,
     SegmentsConfig,
@@ -49,6 +50,7 @@ class Config(Section):
     calendar: CalendarConfig = CalendarConfig()
     lake: LakeConfig = LakeConfig()
     spark: SparkConfig = SparkConfig()
+    run: RunConfig = RunConfig()
     mlflow: MlflowConfig = MlflowConfig()
     events: EventsConfig = EventsConfig()
     items: ItemsConfig = ItemsConfig()

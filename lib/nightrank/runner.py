@@ -17,9 +17,13 @@ from pyspark.sql import DataFrame, SparkSession
 from nightrank import tables
 from nightrank.config import Config
 from nightrank.errors import ContractError, NightrankError, UsageError
+from nightrank.faults import fail_point, refuse_faults
+from nightrank.lease import holding_lease
 from nightrank.nights import ONE_DAY, Night, bulk_night, ordinary_night
+from nightrank.resuming import Known, made_from, stands_already
 from nightrank.sources import read_raw
 from nightrank.stages import JOBS, STAGES, Read, Stage
+from nightrank.stopping import stoppable, within
 from nightrank.storage import nights_of, read_table, replace_night, version_of
 from nightrank.telling import tell_failure, tell_night
 
@@ -36,6 +40,16 @@ class Summary:
     stage: str = ""
     rows: dict[str, int] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    skipped: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the stages of one run share: the lease's number, whether what stands is made again, commits seen so far."""
+
+    fencing: int
+    again: bool = False
+    known: Known = field(default_factory=dict)
 
 
 def stages_named(what: str) -> tuple[Stage, ...]:
@@ -47,11 +61,13 @@ def stages_named(what: str) -> tuple[Stage, ...]:
     return found
 
 
-def nights_to_run(spark: SparkSession, config: Config, run_date: date | None) -> tuple[date, ...]:
+def nights_to_run(
+    spark: SparkSession, config: Config, run_date: date | None, backfill: bool = False
+) -> tuple[date, ...]:
     """The nights of a run: the one named, or the calendar's bulk load and the nights after it.
 
-    Raises UsageError where neither names a night, and ContractError where a later night of the lake stands on one of
-    them and is not run again with it.
+    backfill: with the night every later one that the lake holds, as each stands on the one before. Raises UsageError
+    where nothing names a night, and ContractError where a later night stands on them and is not run again with them.
     """
     calendar = config.calendar
     if run_date is None and calendar.bulk_until is None:
@@ -59,21 +75,38 @@ def nights_to_run(spark: SparkSession, config: Config, run_date: date | None) ->
     first = run_date or calendar.bulk_until
     assert first is not None
     nights = tuple(first + n * ONE_DAY for n in range(1 if run_date else calendar.nights + 1))
-    later = [d for d in nights_of(spark, config.lake.path, tables.USER_PROFILES) if d > nights[-1]]
-    if later:
+    held = nights_of(spark, config.lake.path, tables.USER_PROFILES)
+    later = tuple(d for d in held if d > nights[-1])
+    if calendar.bulk_until and first < calendar.bulk_until and later:
+        raise ContractError(
+            f"Night {first} cannot be run alone: it is part of the bulk load up to {calendar.bulk_until}. Run "
+            "that again: --run-date of its last night, with --backfill."
+        )
+    if later and not backfill:
         raise ContractError(
             f"Night {nights[0]} cannot be run alone: night {later[0]} stands on it, and {len(later) - 1} more. "
-            f"Run every night from {nights[0]} to {later[-1]} again, in order, into another lake.path."
+            "Run it with --backfill: every later night is run again after it, in order."
         )
-    return nights
+    return (*nights, *later)
 
 
-def run_nights(spark: SparkSession, config: Config, what: str, nights: Sequence[date]) -> None:
-    """Runs the named stages for each night, in order. Writes run_summary.json after each stage, and at the end."""
-    stages, summary = stages_named(what), Summary()
+def run_nights(spark: SparkSession, config: Config, what: str, nights: Sequence[date], again: bool = False) -> None:
+    """Runs the named stages for each night, in order, but those that stand already (again: those too).
+
+    Holds the lake's lease meanwhile: TryAgainError where another run does. Writes run_summary.json after each stage and
+    at the end.
+    """
+    stages = stages_named(what)
+    refuse_faults()
+    with stoppable(spark), holding_lease(spark, config, f"{what} of night {nights[0]}") as lease:
+        _run_held(spark, config, stages, nights, Run(lease.fencing, again))
+
+
+def _run_held(spark: SparkSession, config: Config, stages: Sequence[Stage], nights: Sequence[date], run: Run) -> None:
+    summary = Summary()
     try:
         for run_date in nights:
-            _run_night(spark, config, stages, run_date, summary)
+            _run_night(spark, config, stages, run_date, summary, run)
             tell_night(spark, config, stages, asdict(summary))
         summary.status, summary.stage = "ok", ""
     except BaseException as error:
@@ -84,43 +117,67 @@ def run_nights(spark: SparkSession, config: Config, what: str, nights: Sequence[
         _write_summary(config, summary)
 
 
-def the_night(spark: SparkSession, config: Config, run_date: date) -> Night:
-    """The night of that date: a bulk load where the calendar says so, else an ordinary one."""
+def the_night(spark: SparkSession, config: Config, run_date: date, planned: Sequence[date] = ()) -> Night:
+    """The night of that date: a bulk load where the calendar says so, else an ordinary one.
+
+    planned: nights that will stand by then, beside those that the lake holds.
+    """
     if run_date == config.calendar.bulk_until:
         return bulk_night(run_date, config.training_examples.window_nights)
-    return ordinary_night(run_date, nights_of(spark, config.lake.path, tables.USER_PROFILES))
+    held = {*nights_of(spark, config.lake.path, tables.USER_PROFILES), *planned}
+    return ordinary_night(run_date, tuple(sorted(held)))
 
 
-def _run_night(spark: SparkSession, config: Config, stages: Sequence[Stage], run_date: date, summary: Summary) -> None:
+def _run_night(
+    spark: SparkSession, config: Config, stages: Sequence[Stage], run_date: date, summary: Summary, run: Run
+) -> None:
     night = the_night(spark, config, run_date)
     summary.night = str(run_date)
-    summary.rows.clear()
-    summary.seconds.clear()
+    for per_stage in (summary.rows, summary.seconds, summary.skipped):
+        per_stage.clear()
     for number, stage in enumerate(stages, 1):
         summary.stage = stage.name
         _show_progress(f"night {run_date}  {number}/{len(stages)}  {stage.name}")
         started = time.monotonic()
-        summary.rows[stage.name] = run_stage(spark, config, stage, night)
-        summary.seconds[stage.name] = round(time.monotonic() - started, 2)
+        with within(config.run.deadline_seconds.get(stage.name), stage.name):
+            rows = run_stage(spark, config, stage, night, run)
         _show_progress("")
-        log.info(
-            "stage=%s night=%s rows=%d seconds=%.1f",
-            stage.name, run_date, summary.rows[stage.name], summary.seconds[stage.name],
-        )  # fmt: skip
+        _note_stage(summary, stage, rows, time.monotonic() - started)
         _write_summary(config, summary)
 
 
-def run_stage(spark: SparkSession, config: Config, stage: Stage, night: Night) -> int:
-    """How many rows the stage wrote for the night."""
+def _note_stage(summary: Summary, stage: Stage, rows: int | None, seconds: float) -> None:
+    if rows is None:
+        summary.skipped.append(stage.name)
+        log.info("stage=%s night=%s skipped: it stands", stage.name, summary.night)
+        return
+    summary.rows[stage.name], summary.seconds[stage.name] = rows, round(seconds, 2)
+    log.info("stage=%s night=%s rows=%d seconds=%.1f", stage.name, summary.night, rows, seconds)
+
+
+def run_stage(spark: SparkSession, config: Config, stage: Stage, night: Night, run: Run | None = None) -> int | None:
+    """How many rows the stage wrote for the night; None: they stood already. Without a run it is not asked."""
+    made = made_from(spark, config, stage, night, run.known) if run else {}
+    if run and not run.again and stands_already(spark, config, stage, night, made, run.known):
+        return None
+    fail_point("before", stage.name)
     frames = {read.parameter: _read(spark, config, read, night) for read in stage.reads}
     versions = _versions(spark, config, stage) if stage.published else {}
     built = stage.build(**frames, night=night, config=config)
+    fail_point("built", stage.name)
     if stage.agreed:
         stage.agreed(built, night, config)
-    rows = replace_night(built, config.lake.path, stage.table, night.first_arrival, night.run_date)
+    fail_point("agreed", stage.name)
+    rows = replace_night(
+        built, config.lake.path, stage.table, night.first_arrival, night.run_date, made, run.fencing if run else None
+    )
+    if run:
+        run.known.pop(stage.name, None)
+    fail_point("committed", stage.name)
     if stage.published:
         written = read_table(spark, config.lake.path, stage.table, night.run_date, night.run_date)
         stage.published(written, versions, config)
+    fail_point("published", stage.name)
     return rows
 
 

@@ -61,6 +61,16 @@ class SparkConfig(Section):
     settings: Mapping[str, str] = Field(default_factory=dict)
 
 
+class RunConfig(Section):
+    """How a run behaves at night. deadline_seconds: by stage; a stage without one may take any time.
+
+    lease_seconds: after so long without a sign of life of its holder the lake's lease is free.
+    """
+
+    lease_seconds: int = Field(default=600, ge=30)
+    deadline_seconds: Mapping[str, float] = Field(default_factory=dict)
+
+
 class MlflowConfig(Section):
     """Where rankers and figures are tracked: experiments `<experiment>/<job>`; registry_uri null: as tracking_uri.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import date
 from types import ModuleType
 
@@ -9,7 +10,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from nightrank.config import Config
 from nightrank.sources import canonical, orders, ubi
-from nightrank.sources.reading import Arrivals
+from nightrank.sources.reading import Arrivals, files_of
 
 CONVENTIONS: dict[str, ModuleType] = {"canonical": canonical, "orders": orders, "ubi": ubi}
 KINDS = ("events", "searches", "items")
@@ -25,3 +26,10 @@ def read_raw(spark: SparkSession, kind: str, config: Config, first: date, last: 
     read = getattr(CONVENTIONS[config.source.convention], f"read_{kind}")
     frame: DataFrame = read(spark, config, Arrivals(first, last, tonight))
     return frame
+
+
+def listing(spark: SparkSession, config: Config, first: date, last: date) -> str:
+    """A hash of path, size and time of every source file of those nights: another one when a log is delivered anew."""
+    templates = (config.source.events, config.source.searches, config.source.items)
+    files = sorted({file for template in templates if template for file in files_of(spark, template, first, last)})
+    return hashlib.sha256(repr(files).encode()).hexdigest()[:16]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -60,6 +61,18 @@ def find(spark: SparkSession, template: str, asked: Arrivals, allow_empty: bool)
     if wanted_now and not set(needed) & set(filled):
         refuse_empty(template, asked, allow_empty)
     return Found(tuple(filled), part)
+
+
+def files_of(spark: SparkSession, template: str, first: date, last: date) -> list[tuple[str, int, int]]:
+    """Path, size and modification time of every file of a source: of its nights first..last, or of a static log."""
+    paths, part = _matching(spark, template)
+    if part is not None:
+        paths = [path for path in paths if (day := _night_of(path, part)) and first <= day <= last]
+    return [
+        (file.getPath().toString(), int(file.getLen()), int(file.getModificationTime()))
+        for path in paths
+        for file in _files_below(spark, path)
+    ]
 
 
 def refuse_empty(template: str, asked: Arrivals, allow_empty: bool) -> None:
@@ -128,14 +141,16 @@ def _night_of(path: str, part: int) -> date | None:
 
 
 def _holds_bytes(spark: SparkSession, path: str) -> bool:
+    named = ((file.getLen(), file.getPath().getName()) for file in _files_below(spark, path))
+    return any(size > 0 and not name.startswith(("_", ".")) for size, name in named)
+
+
+def _files_below(spark: SparkSession, path: str) -> Iterator[Any]:
     jvm: Any = spark._jvm
     folder = jvm.org.apache.hadoop.fs.Path(path)
     files = folder.getFileSystem(_hadoop(spark)).listFiles(folder, True)
     while files.hasNext():
-        status = files.next()
-        if status.getLen() > 0 and not status.getPath().getName().startswith(("_", ".")):
-            return True
-    return False
+        yield files.next()
 
 
 def _hadoop(spark: SparkSession) -> Any:

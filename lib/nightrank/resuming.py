@@ -1,0 +1,72 @@
+"""What a stage of a night was made from, kept in its table's commit: whoever runs the night again skips what stands.
+
+A stage stands when its last commit for the night was made by the same program under the same settings from the same
+inputs: for each frame that it reads the version by which the nights read were last replaced, for raw input the files'
+paths, sizes and times.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any
+
+from pyspark.sql import SparkSession
+
+from nightrank.config import Config
+from nightrank.contract import Table
+from nightrank.nights import Night
+from nightrank.sources import listing
+from nightrank.stages import Read, Span, Stage
+from nightrank.storage import Commit, commits_of
+
+# Where tables lie, what tracks them and how much machine there is change no row.
+CHANGES_NO_ROW = {"spark", "lake", "mlflow", "run", "shop", "calendar"}
+Made = Mapping[str, Any]
+Known = dict[str, tuple[Commit, ...]]
+
+
+def made_from(spark: SparkSession, config: Config, stage: Stage, night: Night, known: Known) -> Made:
+    """What the stage would be made from tonight. known: commits of tables by name, filled as they are needed."""
+    return {
+        "stage": stage.name,
+        "program": version("nightrank"),
+        "config": settings_hash(config),
+        "inputs": {read.parameter: _input(spark, config, read, night, known) for read in stage.reads},
+    }
+
+
+def stands_already(spark: SparkSession, config: Config, stage: Stage, night: Night, made: Made, known: Known) -> bool:
+    """Whether the stage's rows of tonight were made from just this."""
+    span = Span(night.first_arrival, night.run_date)
+    last = _last_commit_in(_commits(spark, config, stage.table, known), span)
+    if last is None or (last.first, last.last) != (span.first, span.last):
+        return False
+    return {name: value for name, value in last.note.items() if name != "fencing"} == made
+
+
+def settings_hash(config: Config) -> str:
+    """A hash of the settings that rows depend on."""
+    said = json.dumps(config.model_dump(mode="json", exclude=CHANGES_NO_ROW), sort_keys=True)
+    return hashlib.sha256(said.encode()).hexdigest()[:16]
+
+
+def _input(spark: SparkSession, config: Config, read: Read, night: Night, known: Known) -> str | int:
+    span = read.nights(night, config)
+    if read.table is None:
+        return listing(spark, config, span.first, span.last)
+    last = _last_commit_in(_commits(spark, config, read.table, known), span)
+    return last.version if last else -1
+
+
+def _commits(spark: SparkSession, config: Config, table: Table, known: Known) -> tuple[Commit, ...]:
+    if table.name not in known:
+        known[table.name] = commits_of(spark, config.lake.path, table)
+    return known[table.name]
+
+
+def _last_commit_in(commits: tuple[Commit, ...], span: Span) -> Commit | None:
+    """The newest commit that replaced any night of the span."""
+    return next((c for c in commits if c.first <= span.last and span.first <= c.last), None)

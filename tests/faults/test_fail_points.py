@@ -1,0 +1,66 @@
+"""Fail points and stops, without Spark: what is refused, and what a signal or a deadline becomes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from types import SimpleNamespace
+
+import pytest
+
+from nightrank.errors import ConfigError, TryAgainError
+from nightrank.faults import fail_point, refuse_faults
+from nightrank.stopping import stoppable, within
+
+
+def test_faults_are_refused_without_the_switch(monkeypatch: pytest.MonkeyPatch) -> None:
+    refuse_faults()
+    monkeypatch.setenv("NIGHTRANK_FAULT", "before:items:kill")
+    with pytest.raises(ConfigError, match="expected none outside tests"):
+        refuse_faults()
+    fail_point("before", "items")
+
+
+@pytest.mark.parametrize("asked", ["items", "never:items:kill", "before:items:explode"])
+def test_faults_that_there_are_not_are_refused(monkeypatch: pytest.MonkeyPatch, asked: str) -> None:
+    monkeypatch.setenv("NIGHTRANK_TEST_FAULTS", "1")
+    monkeypatch.setenv("NIGHTRANK_FAULT", asked)
+    with pytest.raises(ConfigError, match="expected <before"):
+        refuse_faults()
+
+
+def test_a_fault_comes_at_its_point_and_stage_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NIGHTRANK_TEST_FAULTS", "1")
+    monkeypatch.setenv("NIGHTRANK_FAULT", "committed:items:raise")
+    refuse_faults()
+    fail_point("before", "items")
+    fail_point("committed", "events")
+    with pytest.raises(RuntimeError, match="committed items"):
+        fail_point("committed", "items")
+
+
+def test_sigterm_cancels_spark_and_is_a_try_again() -> None:
+    cancelled = []
+    spark = SimpleNamespace(sparkContext=SimpleNamespace(cancelAllJobs=lambda: cancelled.append(True)))
+    before = signal.getsignal(signal.SIGTERM)
+
+    def stopped() -> None:
+        with stoppable(spark):  # type: ignore[arg-type]  # no JVM is needed
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(5)
+
+    with pytest.raises(TryAgainError, match="SIGTERM"):
+        stopped()
+    assert cancelled == [True]
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_deadline_is_a_try_again_that_names_the_stage() -> None:
+    late = pytest.raises(TryAgainError, match=r"Stage 'searches' is stopped: expected an end within 0.2 s")
+    with late, within(0.2, "searches"):
+        time.sleep(5)
+    with within(0.2, "searches"):
+        pass
+    with within(None, "searches"):
+        time.sleep(0.3)

@@ -1,0 +1,141 @@
+"""A night that was cut off goes on where it failed, one that stands is left alone; the tables are the same."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+
+from nightrank import tables
+from nightrank.cli import main
+from nightrank.config import Config
+from nightrank.runner import run_nights
+from nightrank.stages import STAGES
+from nightrank.storage import version_of
+from nights import BULK_UNTIL, hashes, loaded, write_config
+
+PREPARE = [stage.name for stage in STAGES if stage.job == "prepare"]
+TABLES = tuple(table for table in tables.TABLES if table.name in PREPARE)
+LAST = BULK_UNTIL + timedelta(days=1)
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def config_file(shop: Path, tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory, spark: SparkSession) -> Path:
+    """A lake with `prepare` of a bulk load and of the night after it."""
+    path = write_config(tmp_path_factory.mktemp("resumed"), shop, tiny_bert)
+    run_nights(spark, loaded(path), "prepare", [BULK_UNTIL, LAST])
+    return path
+
+
+@pytest.fixture(scope="module")
+def config(config_file: Path) -> Config:
+    return loaded(config_file)
+
+
+@pytest.fixture(scope="module")
+def faultless(spark: SparkSession, config: Config) -> dict[tuple[str, str], str]:
+    return hashes(spark, config, TABLES)
+
+
+def summary(config: Config) -> dict[str, list[str]]:
+    found = json.loads((Path(config.lake.path) / "run_summary.json").read_text())
+    return {"ran": list(found["rows"]), "skipped": found["skipped"], "status": found["status"]}
+
+
+def versions(spark: SparkSession, config: Config) -> dict[str, int | None]:
+    return {table.name: version_of(spark, config.lake.path, table) for table in TABLES}
+
+
+def test_a_night_that_stands_is_left_alone(
+    spark: SparkSession, config: Config, config_file: Path, faultless: dict[tuple[str, str], str]
+) -> None:
+    before = versions(spark, config)
+    run_nights(spark, config, "prepare", [LAST])
+    assert summary(config) == {"ran": [], "skipped": PREPARE, "status": "ok"}
+    assert versions(spark, config) == before
+    # Another setting is another night.
+    sharper = config.model_copy(update={"segments": config.segments.model_copy(update={"min_shoppers": 2})})
+    run_nights(spark, sharper, "segments", [LAST])
+    assert summary(config)["ran"] == ["segments"]
+    run_nights(spark, config, "segments", [LAST])
+    assert hashes(spark, config, TABLES) == faultless
+
+
+def test_a_failed_night_goes_on_at_the_stage_that_failed(
+    spark: SparkSession, config: Config, faultless: dict[tuple[str, str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NIGHTRANK_TEST_FAULTS", "1")
+    monkeypatch.setenv("NIGHTRANK_FAULT", "built:user_profiles:raise")
+    with pytest.raises(RuntimeError, match="built user_profiles"):
+        run_nights(spark, config, "prepare", [LAST], again=True)
+    assert summary(config)["status"] == "failed"
+    monkeypatch.delenv("NIGHTRANK_FAULT")
+    run_nights(spark, config, "prepare", [LAST])
+    failed = PREPARE.index("user_profiles")
+    assert summary(config) == {"ran": PREPARE[failed:], "skipped": PREPARE[:failed], "status": "ok"}
+    assert hashes(spark, config, TABLES) == faultless
+
+
+def test_a_log_that_is_delivered_again_is_read_again(spark: SparkSession, config: Config, shop: Path) -> None:
+    items = next((shop / "logs" / str(LAST)).glob("items*"))
+    os.utime(items, (time.time(), time.time()))
+    run_nights(spark, config, "items", [LAST])
+    assert summary(config)["ran"] == ["items"]
+
+
+@pytest.mark.parametrize("fault", ["built:searches:kill", "committed:events:kill"])
+def test_killed_at_a_fail_point_the_rerun_has_the_faultless_tables(
+    spark: SparkSession, config: Config, config_file: Path, faultless: dict[tuple[str, str], str], fault: str
+) -> None:
+    """kill -9 of the driver in a process of its own; its lease is taken over at once, as it died on this host."""
+    command = [sys.executable, "-m", "nightrank", "run", "prepare", "--config", str(config_file)]
+    done = subprocess.run(
+        [*command, "--run-date", str(LAST), "--again"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+        env={**os.environ, "NIGHTRANK_TEST_FAULTS": "1", "NIGHTRANK_FAULT": fault},
+    )  # fmt: skip
+    assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
+    # Whoever reads now sees whole nights only.
+    assert hashes(spark, config, TABLES) == faultless
+    assert main(["run", "prepare", "--config", str(config_file), "--run-date", str(LAST)]) == 0
+    assert hashes(spark, config, TABLES) == faultless
+
+
+def test_a_dry_run_says_what_would_run_and_writes_nothing(
+    spark: SparkSession, config: Config, config_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = versions(spark, config)
+    night = ["run", "prepare", "--config", str(config_file), "--dry-run", "--run-date"]
+    assert main([*night, str(LAST)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"night {LAST}, arrivals of that date:"
+    assert [line.split()[:2] for line in lines[1:]] == [["stands", name] for name in PREPARE]
+    assert main([*night, str(LAST + timedelta(days=1))]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[:2] for line in lines[1:]] == [["run", name] for name in PREPARE]
+    profiles = next(line for line in lines if " user_profiles " in line)
+    assert f"reads user_profiles {LAST}, events {LAST + timedelta(days=1)}; writes {config.lake.path}" in profiles
+    assert versions(spark, config) == before
+
+
+def test_a_night_of_the_past_is_run_with_all_after_it(
+    spark: SparkSession, config: Config, config_file: Path, faultless: dict[tuple[str, str], str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    night = ["run", "prepare", "--config", str(config_file), "--run-date", str(BULK_UNTIL)]
+    assert main(night) == 65
+    assert "--backfill" in caplog.text
+    assert main([*night, "--backfill"]) == 0
+    assert hashes(spark, config, TABLES) == faultless
+    part_of_the_load = str(BULK_UNTIL - timedelta(days=1))
+    assert main([*night[:-1], part_of_the_load, "--backfill"]) == 65
+    assert "part of the bulk load" in caplog.text
