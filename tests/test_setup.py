@@ -71,8 +71,8 @@ def test_check_holds_lint_format_types_and_imports(tmp_path: Path) -> None:
     (tmp_path / ".installed").touch()
     runs = [line.split("/bin/")[1] for line in planned("check", tmp_path).splitlines()]
     assert runs == [
-        "python -m ruff check lib jobs tests",
-        "python -m ruff format --check lib jobs tests",
+        "python -m ruff check lib jobs tests notebooks",
+        "python -m ruff format --check lib jobs tests notebooks",
         "python -m mypy",
         "lint-imports",
     ]
