@@ -68,9 +68,7 @@ def _shared_arguments(parser: argparse.ArgumentParser) -> None:
 def _run_arguments(parser: argparse.ArgumentParser) -> None:
     _run_date_argument(parser)
     parser.add_argument("--again", action="store_true", help="run stages again that stand already")
-    parser.add_argument(
-        "--dry-run", action="store_true", help="say what would run, read and write; do none of it"
-    )
+    parser.add_argument("--dry-run", action="store_true", help="say what would run, read and write; do none of it")
     parser.add_argument("--backfill", action="store_true", help="with the night every later one of the lake, in order")
 
 

@@ -19,40 +19,51 @@ from nightrank.errors import TryAgainError
 @contextmanager
 def stoppable(spark: SparkSession) -> Iterator[None]:
     """A block that SIGTERM ends with TryAgainError, after Spark was told to drop its jobs: no commit is half made."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(_: int, __: FrameType | None) -> None:
-        raise TryAgainError("Stopped by SIGTERM: what was committed stands, the rest is for the next try.")
-
-    before = signal.signal(signal.SIGTERM, stop)
     try:
-        yield
+        with _ended_by(signal.SIGTERM, "Stopped by SIGTERM: what was committed stands, the rest is for the next try."):
+            yield
     except TryAgainError:
         spark.sparkContext.cancelAllJobs()
         raise
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager
 def within(seconds: float | None, stage: str) -> Iterator[None]:
     """A block that must end in time: TryAgainError after that many seconds; None: any time."""
-    if seconds is None or threading.current_thread() is not threading.main_thread():
+    if seconds is None:
         yield
         return
+    late = (
+        f"Stage '{stage}' is stopped: expected an end within {seconds:g} s (run.deadline_seconds), found it running. "
+        "What stood before stands. Try again, or raise the deadline."
+    )
+    with _ended_by(signal.SIGALRM, late):
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
 
-    def late(_: int, __: FrameType | None) -> None:
-        raise TryAgainError(
-            f"Stage '{stage}' is stopped: expected an end within {seconds:g} s (run.deadline_seconds), found it "
-            "running. What stood before stands. Try again, or raise the deadline."
-        )
 
-    before = signal.signal(signal.SIGALRM, late)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+@contextmanager
+def _ended_by(number: signal.Signals, message: str) -> Iterator[None]:
+    """A block that the signal ends with TryAgainError, whatever the code that it interrupts makes of an exception."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+
+    def end(signal_number: int, _: FrameType | None) -> None:
+        came.append(signal_number)
+        raise TryAgainError(message)
+
+    before = signal.signal(number, end)
     try:
         yield
+    except Exception as error:
+        # Py4J takes an exception in the middle of a call for a broken connection, and raises one of its own.
+        if came:
+            raise TryAgainError(message) from error
+        raise
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        signal.signal(number, before)
