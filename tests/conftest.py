@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from pyspark.sql import SparkSession
 
+from nightrank.runner import run_nights
 from nightrank.sections import SparkConfig
 from nightrank.session import build_session
+from nightrank.shop.ubi_log import write_shop
+from nights import BULK_UNTIL, LAST, Lake, hashes, loaded, write_config
 
 
 @pytest.fixture(scope="session")
@@ -42,3 +46,21 @@ def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     BertModel(BertConfig(vocab_size=len(vocab), max_position_embeddings=64, **sizes)).save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def shop(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path) -> Path:
+    """The logs of a small simulated shop."""
+    folder = tmp_path_factory.mktemp("shop")
+    write_shop(loaded(write_config(folder, folder / "shop", tiny_bert)).shop, folder / "shop")
+    return folder / "shop"
+
+
+@pytest.fixture(scope="session")
+def lake(spark: SparkSession, shop: Path, tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Lake:
+    """That shop's lake after its bulk load and one night: to be read, or run again, but not changed."""
+    config = loaded(write_config(tmp_path_factory.mktemp("lake"), shop, tiny_bert))
+    run_nights(spark, config, "nightly", [BULK_UNTIL])
+    before = Path(shutil.copytree(config.lake.path, tmp_path_factory.mktemp("before") / "lake"))
+    run_nights(spark, config, "nightly", [LAST])
+    return Lake(config, hashes(spark, config), before)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,17 @@ from nightrank.storage import content_hash, nights_of, read_table
 
 FIRST_DAY = date(2026, 1, 1)
 BULK_UNTIL = date(2026, 1, 9)
+LAST = BULK_UNTIL + timedelta(days=1)
 DAYS = 13
+
+
+@dataclass(frozen=True)
+class Lake:
+    """A lake after a bulk load and the night LAST, the hashes of its tables, and a copy of its folder before LAST."""
+
+    config: Config
+    hashes: dict[tuple[str, str], str]
+    before: Path
 
 
 def write_config(folder: Path, logs: Path, encoder: Path, **sections: dict[str, Any]) -> Path:
@@ -58,14 +69,19 @@ def write_config(folder: Path, logs: Path, encoder: Path, **sections: dict[str, 
     return path
 
 
-def hashes(spark: SparkSession, config: Config, only: tuple[Table, ...] = tables.TABLES) -> dict[tuple[str, str], str]:
+def hashes(
+    spark: SparkSession,
+    config: Config,
+    only: tuple[Table, ...] = tables.TABLES,
+    # A table of changes has a night for each day of the bulk load: the last ones tell as much.
+    since: date = BULK_UNTIL - timedelta(days=1),
+) -> dict[tuple[str, str], str]:
     """The content hash of each night of each table."""
     return {
         (table.name, str(night)): content_hash(rows_of(spark, config, table, night), table)
         for table in only
         for night in nights_of(spark, config.lake.path, table)
-        # A table of changes has a night for each day of the bulk load: the last ones tell as much.
-        if night >= BULK_UNTIL - timedelta(days=1)
+        if night >= since
     }
 
 

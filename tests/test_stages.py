@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,38 +12,13 @@ import pytest
 from pyspark.sql import SparkSession
 
 from nightrank import tables
-from nightrank.config import Config
 from nightrank.runner import nights_to_run, run_nights
-from nightrank.shop.ubi_log import write_shop
 from nightrank.stages import STAGES
 from nightrank.storage import nights_of
-from nights import BULK_UNTIL, hashes, loaded, rows_of, write_config
+from nights import BULK_UNTIL, LAST, Lake, hashes, loaded, rows_of, write_config
 
 ROOT = Path(__file__).parents[1]
-LAST = BULK_UNTIL + timedelta(days=1)
 BY_NAME = {stage.name: stage for stage in STAGES}
-
-
-@dataclass(frozen=True)
-class Lake:
-    """A lake after a bulk load and a night, and the hashes of its tables."""
-
-    config: Config
-    hashes: dict[tuple[str, str], str]
-
-
-@pytest.fixture(scope="session")
-def shop(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path) -> Path:
-    folder = tmp_path_factory.mktemp("shop")
-    write_shop(loaded(write_config(folder, folder / "shop", tiny_bert)).shop, folder / "shop")
-    return folder / "shop"
-
-
-@pytest.fixture(scope="session")
-def lake(spark: SparkSession, shop: Path, tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Lake:
-    config = loaded(write_config(tmp_path_factory.mktemp("lake"), shop, tiny_bert))
-    run_nights(spark, config, "nightly", nights_to_run(spark, config, None))
-    return Lake(config, hashes(spark, config))
 
 
 @pytest.mark.parametrize("name", list(BY_NAME))
