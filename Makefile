@@ -1,4 +1,4 @@
-# make demo · make test · make check · make bench-<name> · make notebooks · make clean
+# make demo · make test · make check · make bench-<name> · make notebooks · make package · make package-env · make clean
 # Each sets up what is missing, once: Java, a virtual environment with the pinned packages, Delta's jars.
 
 VENV ?= .venv
@@ -12,7 +12,7 @@ export PYTHONHASHSEED := 0
 # This checkout's code runs, also where VENV is shared by several checkouts.
 export PYTHONPATH := $(CURDIR)/lib
 
-.PHONY: demo test check notebooks clean java
+.PHONY: demo test check notebooks package package-env clean java
 
 demo: $(INSTALLED)
 	$(PYTHON) -m nightrank demo --config conf/demo.yaml
@@ -33,6 +33,39 @@ notebooks: $(INSTALLED)
 bench-%: $(INSTALLED)
 	$(PYTHON) tests/benchmarks/bench_$(subst -,_,$*).py
 
+# What a cluster is given: the wheel, the same as a zip for --py-files, the jobs, the configs.
+# The wheel holds the same bytes whenever and wherever it is built from the same files.
+PACKAGE ?= build/package
+package: $(INSTALLED)
+	rm -rf $(PACKAGE) build/lib build/bdist.*
+	mkdir -p $(PACKAGE)/jobs
+	SOURCE_DATE_EPOCH=1767225600 $(PYTHON) -m pip wheel --quiet --disable-pip-version-check \
+	    --no-deps --no-build-isolation --wheel-dir $(PACKAGE) .
+	cp $(PACKAGE)/nightrank-*.whl $(PACKAGE)/nightrank.zip
+	cp jobs/*.py $(PACKAGE)/jobs
+	cp -R conf constraints.txt $(PACKAGE)
+	cp conf/databricks.yml $(PACKAGE)
+
+# The environment for --archives: all that the jobs import except Spark, Delta and nightrank itself, which come from the
+# runtime and from --py-files. EXTRAS: model, the default encoder; s3, a lake on S3.
+EXTRAS ?= model,s3
+ENVIRONMENT = build/environment
+ITS_PYTHON = env -u PYTHONPATH $(ENVIRONMENT)/bin/python
+ITS_PIP = $(ITS_PYTHON) -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
+package-env: package
+	rm -rf $(ENVIRONMENT)
+	$(PYTHON) -m venv $(ENVIRONMENT)
+	$(ITS_PIP) "$$(ls $(PACKAGE)/nightrank-*.whl)[$(EXTRAS)]"
+	$(ITS_PIP) --no-deps petastorm
+	$(ITS_PYTHON) -m pip uninstall --quiet --yes nightrank
+	@# Some packages hold templates that are no Python: they stay as they are.
+	$(ITS_PYTHON) -m compileall -qq -j 0 --invalidation-mode unchecked-hash $(ENVIRONMENT)/lib || true
+	$(PACK) >$(PACKAGE)/environment.tar.gz
+
+# A virtual environment can be moved as long as only bin/python of it is called and the Python that it was made with
+# stands at the same path on every machine. It is compiled, and not by time stamps: else every task would compile torch.
+PACK = tar --sort=name --mtime=@1767225600 --owner=0 --group=0 --numeric-owner -C $(ENVIRONMENT) -cf - . | gzip -n1
+
 # What runs and tests leave behind; not the lake and not the virtual environment.
 clean:
 	rm -rf build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis spark-warehouse metastore_db derby.log
@@ -49,7 +82,7 @@ $(INSTALLED): constraints.txt pyproject.toml
 	if [ -z "$$found" ]; then echo "Install Python 3.11 or 3.12 with its venv module, then call make again."; exit 1; fi; \
 	[ -x $(PYTHON) ] || $$found -m venv $(VENV)
 	@echo "Installing the pinned packages into $(VENV): 6 GB, about 6 minutes the first time."
-	$(PYTHON) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,model]"
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,model,local]"
 	@echo "Fetching Delta's jars: 170 MB the first time."
 	@$(PYTHON) -c '$(JARS)' >$(VENV)/jars.log 2>&1 || { tail -n 20 $(VENV)/jars.log; exit 1; }
 	@touch $@

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from pyspark.sql import SparkSession
 
+from nightrank.runner import run_nights
 from nightrank.sections import SparkConfig
 from nightrank.session import build_session
-from nights import Lake, hashes, loaded, write_config
+from nightrank.shop.ubi_log import write_shop
+from nights import BULK_UNTIL, LAST, Lake, hashes, loaded, write_config
 
 
 @pytest.fixture(scope="session")
@@ -48,8 +51,6 @@ def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def shop(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path) -> Path:
     """The folder with a small shop's logs and truth."""
-    from nightrank.shop.ubi_log import write_shop
-
     folder = tmp_path_factory.mktemp("shop")
     write_shop(loaded(write_config(folder, folder / "shop", tiny_bert)).shop, folder / "shop")
     return folder / "shop"
@@ -57,10 +58,10 @@ def shop(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def lake(spark: SparkSession, shop: Path, tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Lake:
-    """The small shop's lake after a bulk load and a night; tests leave it as they found it."""
-    from nightrank.runner import nights_to_run, run_nights
-
+    """That shop's lake after its bulk load and one night: to be read, or run again, but not changed."""
     path = write_config(tmp_path_factory.mktemp("lake"), shop, tiny_bert)
     config = loaded(path)
-    run_nights(spark, config, "nightly", nights_to_run(spark, config, None))
-    return Lake(config, path, hashes(spark, config))
+    run_nights(spark, config, "nightly", [BULK_UNTIL])
+    before = Path(shutil.copytree(config.lake.path, tmp_path_factory.mktemp("before") / "lake"))
+    run_nights(spark, config, "nightly", [LAST])
+    return Lake(config, path, hashes(spark, config), before)

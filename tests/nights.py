@@ -19,16 +19,18 @@ from nightrank.storage import content_hash, nights_of, read_table
 
 FIRST_DAY = date(2026, 1, 1)
 BULK_UNTIL = date(2026, 1, 9)
+LAST = BULK_UNTIL + timedelta(days=1)
 DAYS = 13
 
 
 @dataclass(frozen=True)
 class Lake:
-    """A lake after a bulk load and a night: its config, the file that holds it, and the hashes of its tables."""
+    """A lake after a bulk load and the night LAST, its config file, its tables' hashes, and a copy from before LAST."""
 
     config: Config
     path: Path
     hashes: dict[tuple[str, str], str]
+    before: Path
 
 
 def write_config(folder: Path, logs: Path, encoder: Path, **sections: dict[str, Any]) -> Path:
@@ -82,14 +84,19 @@ def _empty_store() -> bytes:
         return (Path(folder) / "mlflow.db").read_bytes()
 
 
-def hashes(spark: SparkSession, config: Config, only: tuple[Table, ...] = tables.TABLES) -> dict[tuple[str, str], str]:
+def hashes(
+    spark: SparkSession,
+    config: Config,
+    only: tuple[Table, ...] = tables.TABLES,
+    # A table of changes has a night for each day of the bulk load: the last ones tell as much.
+    since: date = BULK_UNTIL - timedelta(days=1),
+) -> dict[tuple[str, str], str]:
     """The content hash of each night of each table."""
     return {
         (table.name, str(night)): content_hash(rows_of(spark, config, table, night), table)
         for table in only
         for night in nights_of(spark, config.lake.path, table)
-        # A table of changes has a night for each day of the bulk load: the last ones tell as much.
-        if night >= BULK_UNTIL - timedelta(days=1)
+        if night >= since
     }
 
 

@@ -57,7 +57,7 @@ def planned(target: str, venv: Path) -> str:
 @pytest.mark.parametrize("target", COMMANDS)
 def test_each_target_sets_up_what_is_missing_and_only_then(target: str, tmp_path: Path) -> None:
     first = planned(target, tmp_path)
-    assert first.index('pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,model]"') < (
+    assert first.index('pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,model,local]"') < (
         first.index(COMMANDS[target])
     )
     assert "openjdk-$version-jre-headless" in first

@@ -15,10 +15,9 @@ from nightrank import tables
 from nightrank.runner import nights_to_run, run_nights
 from nightrank.stages import STAGES
 from nightrank.storage import nights_of
-from nights import BULK_UNTIL, Lake, hashes, loaded, rows_of, write_config
+from nights import BULK_UNTIL, LAST, Lake, hashes, loaded, rows_of, write_config
 
 ROOT = Path(__file__).parents[1]
-LAST = BULK_UNTIL + timedelta(days=1)
 BY_NAME = {stage.name: stage for stage in STAGES}
 
 

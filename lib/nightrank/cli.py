@@ -8,10 +8,11 @@ import logging
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from datetime import date
+from datetime import date, timedelta
 
 from nightrank.config import Config, load_config
 from nightrank.errors import DiskError, NightrankError, UsageError
+from nightrank.nights import ONE_DAY
 
 BUG = 70
 Command = Callable[[Config, argparse.Namespace], None]
@@ -24,11 +25,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run_job(job: str, argv: Sequence[str]) -> int:
     """The exit code of one job, started by spark-submit with the arguments of `nightrank run`."""
+    return _run(job_parser(job), argv)
+
+
+def job_parser(job: str) -> argparse.ArgumentParser:
+    """The arguments of one job; words that it does not know raise UsageError."""
     parser = _Parser(prog=f"{job}.py", description=f"nightrank: the stages of '{job}', for one night or a calendar")
     _shared_arguments(parser)
     _run_arguments(parser)
     parser.set_defaults(command=_command_run, what=job)
-    return _run(parser, argv)
+    return parser
 
 
 class _Parser(argparse.ArgumentParser):
@@ -48,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     show = commands.add_parser("show", help="one shopper's row in words")
     show.add_argument("user", help="a user_id, segment:<name> or anonymous")
     rollback = commands.add_parser("rollback", help="make the ranker and the rows of an earlier night live again")
-    rollback.add_argument("--to", required=True, type=_iso_date, help="the night to go back to, as YYYY-MM-DD")
+    rollback.add_argument("--to", required=True, type=_run_date, help="the night to go back to, as YYYY-MM-DD")
     demo = commands.add_parser("demo", help="a simulated shop, three nights of it, and what they brought")
     shop = commands.add_parser("shop", help="write the simulated shop's logs and nothing else")
     chosen: dict[argparse.ArgumentParser, Command] = {
@@ -73,16 +79,18 @@ def _run_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run_date_argument(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--run-date", type=_iso_date, help="the night, as YYYY-MM-DD; without it, the nights of the config's calendar"
-    )
+    words = "the night, as YYYY-MM-DD, or as before:YYYY-MM-DD; without it, the nights of the config's calendar"
+    parser.add_argument("--run-date", type=_run_date, help=words)
 
 
-def _iso_date(text: str) -> date:
+def _run_date(text: str) -> date:
+    """The night that was named. before: serves schedulers that know the day on which they start and cannot count."""
+    day = text.removeprefix("before:")
     try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"expected a date as YYYY-MM-DD, found '{text}'") from None
+        return date.fromisoformat(day) - (ONE_DAY if day != text else timedelta())
+    except (ValueError, OverflowError):
+        expected = "a date as YYYY-MM-DD or before:YYYY-MM-DD"
+        raise argparse.ArgumentTypeError(f"expected {expected}, found '{text}'") from None
 
 
 def _run(parser: argparse.ArgumentParser, argv: Sequence[str]) -> int:

@@ -20,11 +20,10 @@ from nightrank.config import Config
 from nightrank.runner import run_nights
 from nightrank.stages import STAGES
 from nightrank.storage import version_of
-from nights import BULK_UNTIL, hashes, loaded, write_config
+from nights import BULK_UNTIL, LAST, hashes, loaded, write_config
 
 PREPARE = [stage.name for stage in STAGES if stage.job == "prepare"]
 TABLES = tuple(table for table in tables.TABLES if table.name in PREPARE)
-LAST = BULK_UNTIL + timedelta(days=1)
 ROOT = Path(__file__).parents[2]
 
 

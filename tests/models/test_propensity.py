@@ -93,3 +93,17 @@ def test_few_clicks_are_drawn_to_the_power_law_and_many_stand() -> None:
     assert few[2] == pytest.approx(law[2] * 1.5 ** (10 / 310), rel=1e-3)
     assert many[2] == pytest.approx(noisy[2], rel=1e-3)
     np.testing.assert_allclose(smoothed(position, noisy, np.ones(5), 0.0), noisy)
+
+
+def test_the_power_law_is_the_line_of_least_weighted_squares() -> None:
+    position, clicks = np.array([1, 2, 4, 8]), np.array([100.0, 60.0, 30.0, 5.0])
+    propensity = np.array([1.0, 0.6, 0.3, 0.2])
+    slope, intercept = np.polyfit(np.log(position), np.log(propensity), deg=1, w=np.sqrt(clicks))
+    law = np.exp(intercept) * position**slope
+    # With an overwhelming prior nothing is left of the estimates.
+    np.testing.assert_allclose(smoothed(position, propensity, clicks, 1e12), law, rtol=1e-9)
+
+
+def test_clicks_at_one_position_alone_say_nothing_of_a_slope() -> None:
+    drawn = smoothed(np.array([1, 2, 3]), np.array([1.0, 0.5, 0.4]), np.array([9.0, 0.0, 0.0]), 3.0)
+    np.testing.assert_allclose(drawn, [1.0, 1.0, 1.0])

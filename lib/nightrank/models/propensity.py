@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import fsum
 from typing import Any
 
 import numpy as np
@@ -74,13 +75,25 @@ def smoothed(position: NDArray[np.int64], propensity: Floats, clicks: Floats, pr
     Position bias is close to a power of the position (Joachims et al. 2017); an estimate from c clicks is off by about
     1 / sqrt(c). In logarithms the result is (c × estimate + prior_clicks × power law) / (c + prior_clicks).
     """
-    if len(position) < 3 or not prior_clicks:
+    if len(position) < 3 or not prior_clicks or not clicks.any():
         return propensity
     x, y = np.log(position), np.log(propensity)
-    slope, intercept = np.polyfit(x, y, deg=1, w=np.sqrt(clicks))
+    slope, intercept = _line(x, y, clicks)
     law = intercept + slope * x
     drawn: Floats = np.exp((clicks * y + prior_clicks * law) / (clicks + prior_clicks))
     return drawn
+
+
+def _line(x: Floats, y: Floats, weight: Floats) -> tuple[float, float]:
+    """Slope and intercept of the line with the least weighted squares; slope 0 where the weight is all at one x.
+
+    numpy's polyfit asks LAPACK, whose last bit was seen to differ between processes on one machine; exact sums do not.
+    """
+    total = fsum(weight)
+    x_mean, y_mean = fsum(weight * x) / total, fsum(weight * y) / total
+    spread = fsum(weight * (x - x_mean) ** 2)
+    slope = fsum(weight * (x - x_mean) * (y - y_mean)) / spread if spread else 0.0
+    return slope, y_mean - slope * x_mean
 
 
 def informative(cells: Cells) -> Cells:
