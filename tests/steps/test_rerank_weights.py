@@ -41,10 +41,10 @@ def test_there_is_a_row_for_every_shopper_large_segment_and_anonymous(rows):
 
 
 def test_a_row_says_what_its_shopper_loves(rows):
-    # 20 of 20 + 5 smoothing, times the coefficient 3 of brand.
-    assert rows["u1"].facet_weights["brand:x"] == pytest.approx(3 * 20 / 25, abs=1e-6)
+    # 20 of 20 + 5 smoothing, times the coefficient 3 of brand, beyond what everybody takes: x 9 of 14, y 5 of 14.
+    assert rows["u1"].facet_weights["brand:x"] == pytest.approx(3 * 20 * (1 - 9 / 14) / 25, abs=1e-6)
     assert "brand:y" not in rows["u1"].facet_weights
-    assert rows["u2"].facet_weights["brand:y"] == pytest.approx(3 * 20 / 25, abs=1e-6)
+    assert rows["u2"].facet_weights["brand:y"] == pytest.approx(3 * 20 * (1 - 5 / 14) / 25, abs=1e-6)
 
 
 def test_codes_lean_to_what_was_taken(rows):
@@ -70,9 +70,10 @@ def test_a_row_names_what_it_speaks_of_and_when_it_ends(rows, small_shop):
 
 
 def test_a_group_is_the_mean_of_its_shoppers(rows):
-    # brand:x: mean 20 / 3 of all brands 40 / 3, plus the smoothing of 5.
+    # brand:x: mean 20 / 3 of all brands 40 / 3, of which 9 of 14 were to be expected; plus the smoothing of 5.
     mean = 20 / 3
-    assert rows["anonymous"].facet_weights["brand:x"] == pytest.approx(3 * mean / (2 * mean + 5), abs=1e-6)
+    beyond = mean - 2 * mean * 9 / 14
+    assert rows["anonymous"].facet_weights["brand:x"] == pytest.approx(3 * beyond / (2 * mean + 5), abs=1e-6)
 
 
 def test_gates_stay_closed_while_nothing_was_ever_promoted(build):
