@@ -10,11 +10,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from importlib.metadata import version
 from typing import Any
 
 from pyspark.sql import SparkSession
 
+from nightrank import __version__
 from nightrank.config import Config
 from nightrank.contract import Table
 from nightrank.nights import Night
@@ -32,7 +32,7 @@ def made_from(spark: SparkSession, config: Config, stage: Stage, night: Night, k
     """What the stage would be made from tonight. known: commits of tables by name, filled as they are needed."""
     return {
         "stage": stage.name,
-        "program": version("nightrank"),
+        "program": __version__,
         "config": settings_hash(config),
         "inputs": {read.parameter: _input(spark, config, read, night, known) for read in stage.reads},
     }
