@@ -93,7 +93,7 @@ def readme_lines(heading: str) -> str:
 def night_before(lake: Lake, shop: Path, encoder: Path, folder: Path, **spark: object) -> Path:
     """The config of a copy of the lake as it stood before the night LAST."""
     path = write_config(folder, shop, encoder, spark=spark)
-    shutil.copytree(lake.before, folder / "lake")
+    shutil.copytree(lake.before, folder / "lake", dirs_exist_ok=True)
     return path
 
 
