@@ -42,14 +42,14 @@ class Machine:
     spark: Path
 
     def shell(self, lines: str) -> subprocess.CompletedProcess[str]:
-        """The lines in a clean shell in the package's folder: of this process's environment it has HOME alone."""
+        """The lines in a clean shell in the package's folder, with the HOME and the BLAS kernels of this process."""
         java = shutil.which("java")
         assert java
         clean = {
             "PATH": f"{self.spark}/bin:/usr/bin:/bin:{Path(java).parent}",
             "SPARK_HOME": str(self.spark),
             "SPARK_SUBMIT_OPTS": LOCAL["spark.driver.extraJavaOptions"],
-            **{name: os.environ[name] for name in ("HOME", "JAVA_HOME") if name in os.environ},
+            **{name: os.environ[name] for name in ("HOME", "JAVA_HOME", "OPENBLAS_CORETYPE") if name in os.environ},
         }
         return subprocess.run(
             ["bash", "-euo", "pipefail", "-c", lines],
@@ -106,12 +106,21 @@ def expected(lake: Lake) -> dict[tuple[str, str], str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("master", ["local[2]", "local-cluster[2,1,2048]"])
+@pytest.mark.parametrize(("master", "partitions"), [("local[2]", 7), ("local-cluster[2,1,2048]", 3)])
 def test_the_readme_lines_run_where_nothing_of_the_project_is(
-    spark: SparkSession, lake: Lake, shop: Path, tiny_bert: Path, machine: Machine, tmp_path: Path, master: str
+    spark: SparkSession,
+    lake: Lake,
+    shop: Path,
+    tiny_bert: Path,
+    machine: Machine,
+    tmp_path: Path,
+    master: str,
+    partitions: int,
 ) -> None:
+    """And give the tables of the lake, which was made in another process, on other cores, with other partitions."""
     quick = {**LOCAL, "spark.executor.extraJavaOptions": LOCAL["spark.driver.extraJavaOptions"]}
-    config = night_before(lake, shop, tiny_bert, tmp_path, master=None, local_settings=False, settings=quick)
+    own = {"master": None, "local_settings": False, "settings": quick, "shuffle_partitions": partitions}
+    config = night_before(lake, shop, tiny_bert, tmp_path, **own)
     assert {night for table in TABLES for night in nights_of(spark, f"{tmp_path}/lake", table)[-1:]} == {BULK_UNTIL}
     lines = readme_lines("spark-submit")
     for written, here in {

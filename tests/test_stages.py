@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,7 +14,6 @@ from nightrank.stages import STAGES
 from nightrank.storage import nights_of
 from nights import BULK_UNTIL, LAST, Lake, hashes, loaded, rows_of, write_config
 
-ROOT = Path(__file__).parents[1]
 BY_NAME = {stage.name: stage for stage in STAGES}
 
 
@@ -44,35 +40,6 @@ def test_no_number_in_the_lake_is_not_finite(spark: SparkSession, lake: Lake) ->
 def test_the_same_night_twice_is_the_same_night(spark: SparkSession, lake: Lake) -> None:
     run_nights(spark, lake.config, "nightly", [LAST], again=True)
     assert hashes(spark, lake.config) == lake.hashes
-
-
-def test_spark_submit_on_one_core_with_other_partitions_gives_the_same_tables(
-    spark: SparkSession, lake: Lake, shop: Path, tiny_bert: Path, tmp_path: Path
-) -> None:
-    """jobs/nightly.py through spark-submit, in a process of its own: local[1], seven shuffle partitions."""
-    path = write_config(tmp_path, shop, tiny_bert, spark={"master": "local[1]", "shuffle_partitions": 7})
-    version = f"io.delta:delta-spark_4.2_2.13:{_delta_version()}"
-    submit = [shutil.which("spark-submit", path=Path(sys.executable).parent), "--master", "local[1]"]
-    done = subprocess.run(
-        [*submit, "--packages", version, "jobs/nightly.py", "--config", str(path)],
-        cwd=ROOT, capture_output=True, text=True, env=_environment(), check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
-    found = hashes(spark, loaded(path))
-    assert {key for key in found if found[key] != lake.hashes.get(key)} == set()
-    assert len(found) == len(lake.hashes)
-
-
-def _delta_version() -> str:
-    from importlib.metadata import version
-
-    return version("delta-spark")
-
-
-def _environment() -> dict[str, str]:
-    import os
-
-    return {**os.environ, "PYSPARK_PYTHON": sys.executable, "PYSPARK_DRIVER_PYTHON": sys.executable}
 
 
 def test_three_nights_are_one_rebuild_of_them_to_the_bit(

@@ -253,6 +253,14 @@ def test_what_emr_is_given_is_what_the_job_opens() -> None:
         assert {conf.split("=")[1] for conf in options["--conf"] if "PYTHON" in conf} == {"./environment/bin/python"}
 
 
+def test_every_machine_is_given_the_same_blas_kernels() -> None:
+    """Else a night's last bits hang on the processor that it is run on."""
+    for cluster in job()["job_clusters"]:
+        assert cluster["new_cluster"]["spark_env_vars"]["OPENBLAS_CORETYPE"] == "Haswell"
+    for name in ("emr.json", "emr_serverless.json"):
+        assert (CONF / name).read_text().count("OPENBLAS_CORETYPE=Haswell") == 2 * len(JOBS)
+
+
 def test_jobs_ask_for_gpus_where_there_are_some() -> None:
     configs = [arguments[arguments.index("--config") + 1] for place, _, arguments in every_call() if place == "emr"]
     assert [load_config(CONF / name).spark.gpu_amount_per_task > 0 for name in configs] == [False, True, True, True]

@@ -87,7 +87,7 @@ def smoothed(position: NDArray[np.int64], propensity: Floats, clicks: Floats, pr
 def _line(x: Floats, y: Floats, weight: Floats) -> tuple[float, float]:
     """Slope and intercept of the line with the least weighted squares; slope 0 where the weight is all at one x.
 
-    numpy's polyfit asks LAPACK, whose last bit was seen to differ between processes on one machine; exact sums do not.
+    Exact sums: the last bit of numpy's polyfit hangs on the kernels that OpenBLAS picks for the machine's processor.
     """
     total = fsum(weight)
     x_mean, y_mean = fsum(weight * x) / total, fsum(weight * y) / total
