@@ -17,8 +17,10 @@ export PYTHONPATH := $(CURDIR)/lib
 demo: $(INSTALLED)
 	$(PYTHON) -m nightrank demo --config conf/demo.yaml
 
+# Two programs, so that no one session of Spark has to remember all of it: steps and models, then whole nights.
 test: $(INSTALLED)
-	$(PYTHON) -m pytest tests
+	$(PYTHON) -m pytest $(filter-out tests/benchmarks/ tests/__pycache__/,$(sort $(dir $(wildcard tests/*/))))
+	$(PYTHON) -m pytest $(sort $(wildcard tests/test_*.py))
 
 check: $(INSTALLED)
 	$(PYTHON) -m ruff check lib jobs tests notebooks

@@ -24,7 +24,7 @@ def spark() -> Iterator[SparkSession]:
             master="local[2,4]",
             local_settings=True,
             shuffle_partitions=2,
-            driver_memory="2g",
+            driver_memory="4g",
             settings={"spark.sql.warehouse.dir": "build/warehouse"},
         )
     )
