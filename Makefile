@@ -12,7 +12,7 @@ export PYTHONHASHSEED := 0
 # This checkout's code runs, also where VENV is shared by several checkouts.
 export PYTHONPATH := $(CURDIR)/lib
 
-.PHONY: demo test check notebooks package package-env clean java
+.PHONY: demo test test-cluster check notebooks package package-env clean java
 
 demo: $(INSTALLED)
 	$(PYTHON) -m nightrank demo --config conf/demo.yaml
@@ -20,7 +20,11 @@ demo: $(INSTALLED)
 # Two programs, so that no one session of Spark has to remember all of it: steps and models, then whole nights.
 test: $(INSTALLED)
 	$(PYTHON) -m pytest $(filter-out tests/benchmarks/ tests/__pycache__/,$(sort $(dir $(wildcard tests/*/))))
-	$(PYTHON) -m pytest $(sort $(wildcard tests/test_*.py))
+	$(PYTHON) -m pytest -m "not cluster" $(sort $(wildcard tests/test_*.py))
+
+# The README's spark-submit lines in a clean shell, on local[2] and on local-cluster: some minutes each.
+test-cluster: $(INSTALLED)
+	$(PYTHON) -m pytest -m cluster tests/test_package.py
 
 check: $(INSTALLED)
 	$(PYTHON) -m ruff check lib jobs tests notebooks
