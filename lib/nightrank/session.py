@@ -28,12 +28,12 @@ LOCAL = {
     # back (118 against 56 CPU seconds for a small shop's `prepare`). Its code cache has to grow for the other one.
     "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m",
     "spark.databricks.delta.snapshotPartitions": "2",
-    # Nights are replaced by run_date, a partition: no row has to be read to know which files go. 0.3 s a write.
+    # Nights are replaced by run_date, a partition: no row has to be read to know which files go.
     "spark.databricks.delta.replaceWhere.dataColumns.enabled": "false",
     "spark.sql.sources.parallelPartitionDiscovery.parallelism": "2",
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
-    # Spark remembers a thousand queries with their plans for a page that is not shown: in a long session, gigabytes.
+    # Spark remembers a thousand queries with their plans for a page that is not shown.
     "spark.ui.retainedJobs": "20",
     "spark.ui.retainedStages": "20",
     "spark.sql.ui.retainedExecutions": "20",
