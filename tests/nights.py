@@ -15,7 +15,8 @@ from pyspark.sql import SparkSession
 from nightrank import tables
 from nightrank.config import Config, load_config
 from nightrank.contract import Table
-from nightrank.storage import content_hash, nights_of, read_table
+from nightrank.hashing import hashes_by_night
+from nightrank.storage import read_table
 
 FIRST_DAY = date(2026, 1, 1)
 BULK_UNTIL = date(2026, 1, 9)
@@ -92,17 +93,14 @@ def hashes(
     since: date = BULK_UNTIL - timedelta(days=1),
 ) -> dict[tuple[str, str], str]:
     """The content hash of each night of each table."""
-    return {
-        (table.name, str(night)): content_hash(rows_of(spark, config, table, night), table)
-        for table in only
-        for night in nights_of(spark, config.lake.path, table)
-        if night >= since
-    }
+    never = date(9999, 1, 1)
+    frames = {table: read_table(spark, config.lake, table, since, never, accepted_only=False) for table in only}
+    return {(name, str(night)): found for (name, night), found in hashes_by_night(frames).items()}
 
 
 def rows_of(spark: SparkSession, config: Config, table: Table, night: date):
     """All rows of one night of a table, quarantined ones too."""
-    return read_table(spark, config.lake.path, table, night, night, accepted_only=False)
+    return read_table(spark, config.lake, table, night, night, accepted_only=False)
 
 
 def loaded(path: Path) -> Config:

@@ -111,7 +111,7 @@ def test_a_night_without_events_is_refused_and_last_night_stands(
     (tmp_path / "shop" / "logs" / NEXT / "events.ndjson").write_text('{"action_name": "click"}\nnot json\n')
     assert run_job("prepare", ["--config", str(config), "--run-date", NEXT]) == 65
     assert "expected accepted rows" in caplog.text
-    lake = loaded(config).lake.path
+    lake = loaded(config).lake
     for table in (tables.EVENTS, tables.USER_PROFILES):
         assert nights_of(spark, lake, table)[-1] == BULK_UNTIL
     summary = json.loads(Path(lake, "run_summary.json").read_text())
@@ -141,7 +141,7 @@ def test_prices_that_are_not_finite_are_quarantined(config: Path, tmp_path: Path
     first = tmp_path / "shop" / "logs" / "2026-01-01" / "items.jsonl"
     first.write_text(first.read_text() + line % ("odd1", "NaN") + line % ("odd2", "1e400") + line % ("fine", "2.5"))
     assert main(["run", "items", "--config", str(config), "--run-date", str(BULK_UNTIL)]) == 0
-    rows = read_table(spark, loaded(config).lake.path, tables.ITEMS, BULK_UNTIL, BULK_UNTIL, accepted_only=False)
+    rows = read_table(spark, loaded(config).lake, tables.ITEMS, BULK_UNTIL, BULK_UNTIL, accepted_only=False)
     found = {row.item_id: row for row in rows.where("item_id in ('odd1', 'odd2', 'fine')").collect()}
     assert found["fine"].accepted
     for odd in ("odd1", "odd2"):

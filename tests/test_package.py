@@ -121,7 +121,7 @@ def test_the_readme_lines_run_where_nothing_of_the_project_is(
     quick = {**LOCAL, "spark.executor.extraJavaOptions": LOCAL["spark.driver.extraJavaOptions"]}
     own = {"master": None, "local_settings": False, "settings": quick, "shuffle_partitions": partitions}
     config = night_before(lake, shop, tiny_bert, tmp_path, **own)
-    assert {night for table in TABLES for night in nights_of(spark, f"{tmp_path}/lake", table)[-1:]} == {BULK_UNTIL}
+    assert {night for table in TABLES for night in nights_of(spark, loaded(config).lake, table)[-1:]} == {BULK_UNTIL}
     lines = readme_lines("spark-submit")
     for written, here in {
         "make package package-env\ncd build/package\n": "",

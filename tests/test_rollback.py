@@ -19,13 +19,14 @@ from nightrank.cli import main
 from nightrank.config import Config
 from nightrank.contract import Table
 from nightrank.errors import TryAgainError
+from nightrank.hashing import content_hash
 from nightrank.models.artefact import Ranker
 from nightrank.models.registry import CHAMPION, Training, keep_ranker, log_ranker, point_alias
 from nightrank.nights import ordinary_night
 from nightrank.runner import run_stage
 from nightrank.stages import STAGES
 from nightrank.steps.rankers import champion_id
-from nightrank.storage import content_hash, read_table, replace_night
+from nightrank.storage import read_table, replace_night
 
 NIGHTS = [date(2026, 1, 8), date(2026, 1, 9), date(2026, 1, 10)]
 FIRST, SECOND, LAST = NIGHTS
@@ -109,11 +110,11 @@ def _rows(ids: list[str]) -> dict[str, list[tuple]]:
 
 def _write(spark: SparkSession, config: Config, table: Table, rows: list[tuple]) -> None:
     frame = spark.createDataFrame(rows, table.schema)
-    replace_night(frame, config.lake.path, table, min(row[0] for row in rows), LAST)
+    replace_night(frame, config.lake, table, min(row[0] for row in rows), LAST)
 
 
 def night_of(spark: SparkSession, lake: Lake, table: Table, night: date) -> DataFrame:
-    return read_table(spark, lake.config.lake.path, table, night, night)
+    return read_table(spark, lake.config.lake, table, night, night)
 
 
 def hashes(spark: SparkSession, lake: Lake, night: date) -> list[str]:
@@ -176,7 +177,7 @@ def test_after_it_alias_ledger_tokens_and_rows_name_the_same_ranker(spark: Spark
     assert (ledger.live_id, ledger.live_code_version, ledger.promoted) == (lake.rankers[0], "c8", True)
     assert ledger.reason == f"rolled back to {FIRST}"
     assert (ledger.challenger_id, ledger.champion_id) == (lake.rankers[2], lake.rankers[1])
-    whole = read_table(spark, lake.config.lake.path, tables.PROMOTIONS, FIRST, LAST)
+    whole = read_table(spark, lake.config.lake, tables.PROMOTIONS, FIRST, LAST)
     assert (champion_id(whole), alias(lake)) == (lake.rankers[0], lake.rankers[0])
     rows = night_of(spark, lake, tables.RERANK_WEIGHTS, LAST).collect()
     assert [(r.user_id, r.ranker_id, r.code_version, str(r.valid_until)) for r in rows] == [
@@ -197,7 +198,7 @@ def test_rows_or_a_ranker_that_are_gone_are_65(
     assert f"expected sha256 {lake.rankers[1]}" in caplog.text
     kept.write_bytes(whole)
     others = night_of(spark, lake, tables.RERANK_WEIGHTS, SECOND).withColumn("ranker_id", F.lit("another"))
-    replace_night(others, lake.config.lake.path, tables.RERANK_WEIGHTS, SECOND, SECOND)
+    replace_night(others, lake.config.lake, tables.RERANK_WEIGHTS, SECOND, SECOND)
     assert main(["rollback", "--to", str(SECOND), "--config", str(lake.path)]) == 65
     assert "found another. Name a night with --to whose rows are kept" in caplog.text
     assert (hashes(spark, lake, LAST), alias(lake)) == (before, lake.rankers[0])

@@ -24,7 +24,7 @@ def test_a_stage_keeps_its_contract(spark: SparkSession, lake: Lake, name: str) 
     assert rows.schema.simpleString() == table.schema.simpleString()
     good = rows.where("accepted") if "accepted" in table.partitions else rows
     assert good.groupBy(*table.key).count().where("count > 1").isEmpty()
-    assert nights_of(spark, lake.config.lake.path, table)[-1] <= LAST
+    assert nights_of(spark, lake.config.lake, table)[-1] <= LAST
     if not table.may_be_empty:
         assert not good.isEmpty()
 

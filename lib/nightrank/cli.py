@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import errno
 import logging
+import os
 import sys
-import traceback
 from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 
 from nightrank.config import Config, load_config
-from nightrank.errors import DiskError, NightrankError, UsageError
+from nightrank.errors import NightrankError, UsageError
+from nightrank.explaining import explained
 from nightrank.nights import ONE_DAY
 
-BUG = 70
 Command = Callable[[Config, argparse.Namespace], None]
 
 
@@ -55,11 +54,13 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("user", help="a user_id, segment:<name> or anonymous")
     rollback = commands.add_parser("rollback", help="make the ranker and the rows of an earlier night live again")
     rollback.add_argument("--to", required=True, type=_run_date, help="the night to go back to, as YYYY-MM-DD")
+    clean = commands.add_parser("clean", help="delete nights that need not be kept, and files that nobody needs")
+    clean.add_argument("--dry-run", action="store_true", help="say which nights would go; delete nothing")
     demo = commands.add_parser("demo", help="a simulated shop, three nights of it, and what they brought")
     shop = commands.add_parser("shop", help="write the simulated shop's logs and nothing else")
     chosen: dict[argparse.ArgumentParser, Command] = {
         run: _command_run, tables: _command_tables, show: _command_show, demo: _command_demo, shop: _command_shop,
-        rollback: _command_rollback,
+        rollback: _command_rollback, clean: _command_clean,
     }  # fmt: skip
     for command, function in chosen.items():
         _shared_arguments(command)
@@ -102,20 +103,15 @@ def _run(parser: argparse.ArgumentParser, argv: Sequence[str]) -> int:
         _say_error(str(error))
         return error.exit_code
     except Exception as error:
-        _say_error(f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
-        if _disk_is_full(error):
-            return DiskError.exit_code
-        logging.getLogger("nightrank").debug(traceback.format_exc())
-        return BUG
+        known = explained(error, f"`{parser.prog}`")
+        _say_error(str(known))
+        return known.exit_code
     return 0
 
 
-def _disk_is_full(error: BaseException) -> bool:
-    return getattr(error, "errno", None) == errno.ENOSPC or "No space left on device" in str(error)
-
-
 def _say_error(message: str) -> None:
-    logging.getLogger("nightrank").error(message)
+    """One line, and all that is known of it where somebody asked for that."""
+    logging.getLogger("nightrank").error(message, exc_info=os.environ.get("NIGHTRANK_TRACEBACK") == "1")
 
 
 def _log_plainly() -> None:
@@ -166,6 +162,16 @@ def _command_rollback(config: Config, arguments: argparse.Namespace) -> None:
     spark = build_session(config.spark)
     with holding_lease(spark, config, f"rollback to night {arguments.to}"):
         _say(roll_back(spark, config, arguments.to))
+
+
+def _command_clean(config: Config, arguments: argparse.Namespace) -> None:
+    from nightrank.cleaning import clean
+    from nightrank.lease import holding_lease
+    from nightrank.session import build_session
+
+    spark = build_session(config.spark)
+    with holding_lease(spark, config, "clean"):
+        _say(clean(spark, config, arguments.dry_run))
 
 
 def _command_demo(config: Config, arguments: argparse.Namespace) -> None:

@@ -91,15 +91,28 @@ def config_hash(config: Config) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
+class _PlainLoader(yaml.SafeLoader):
+    """YAML without objects and without aliases: a few nested ones fill any memory."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            event = self.peek_event()  # type: ignore[no-untyped-call]  # so are the stubs
+            raise yaml.composer.ComposerError(None, None, f"the alias *{event.anchor}", event.start_mark)
+        return super().compose_node(parent, index)
+
+
 def _read_layers(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     if path.resolve() in seen:
         raise ConfigError(f"Config '{path}' extends itself. Remove the loop of `extends:`.")
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_PlainLoader) or {}  # a SafeLoader
     except FileNotFoundError:
         raise ConfigError(f"Config '{path}' is not there. Name one with --config.") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"Config '{path}' is not plain YAML: {error}") from None
+    except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
+        told = " ".join(str(error).split())
+        raise ConfigError(f"Config '{path}' cannot be used: expected plain YAML, found: {told}") from None
+    except OSError as error:
+        raise ConfigError(f"Config '{path}' cannot be read: {error.strerror}.") from None
     if not isinstance(values, dict):
         raise ConfigError(f"Config '{path}' must hold sections, found {type(values).__name__}.")
     below = values.pop("extends", None)

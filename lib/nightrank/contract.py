@@ -76,7 +76,7 @@ def _same(one: T.DataType, other: T.DataType) -> bool:
 STRING, TIME, DATE, FLAG = T.StringType(), T.TimestampType(), T.DateType(), T.BooleanType()
 DOUBLE, FLOAT, LONG, INT, BYTE = T.DoubleType(), T.FloatType(), T.LongType(), T.IntegerType(), T.ByteType()
 STRINGS, FLOATS, INTS, BYTES = (T.ArrayType(kind) for kind in (STRING, FLOAT, INT, BYTE))
-WEIGHTS = T.MapType(STRING, DOUBLE)
+WEIGHTS, TAGS = T.MapType(STRING, DOUBLE), T.MapType(STRING, STRING)
 
 
 def columns(**kinds: T.DataType) -> T.StructType:

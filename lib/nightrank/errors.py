@@ -27,6 +27,12 @@ class InputMissingError(NightrankError):
     exit_code = 66
 
 
+class BugError(NightrankError):
+    """Something that this program did not expect."""
+
+    exit_code = 70
+
+
 class DiskError(NightrankError):
     """The disk is full or refuses."""
 

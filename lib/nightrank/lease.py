@@ -119,14 +119,14 @@ def _give_back(spark: SparkSession, config: Config, lease: Lease) -> None:
 
 
 def _read(spark: SparkSession, config: Config) -> Lease | None:
-    row = read_single(spark, config.lake.path, LEASE)
+    row = read_single(spark, config.lake, LEASE)
     return Lease(**row) if row else None
 
 
 def _swapped(spark: SparkSession, config: Config, wanted: Lease) -> Lease:
     """The lease's row after `wanted` was offered for its turn."""
     frame = spark.createDataFrame([tuple(asdict(wanted).values())], LEASE.columns)
-    swap_single(frame, config.lake.path, LEASE, wanted.turn)
+    swap_single(frame, config.lake, LEASE, wanted.turn)
     found = _read(spark, config)
     assert found is not None
     return found

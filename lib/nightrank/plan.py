@@ -12,7 +12,7 @@ from nightrank.nights import Night
 from nightrank.resuming import Known, made_from, stands_already
 from nightrank.runner import stages_named, the_night
 from nightrank.stages import Read, Span, Stage
-from nightrank.storage import table_path
+from nightrank.storage import address
 
 
 def plan_in_words(spark: SparkSession, config: Config, what: str, nights: Sequence[date], again: bool = False) -> str:
@@ -37,7 +37,7 @@ def _night_in_words(
             made_new.add(stage.name)
         word = "run   " if stage.name in made_new else "stands"
         sources = ", ".join(_read_in_words(config, read, night) for read in stage.reads)
-        yield f"  {word} {stage.name:<18} reads {sources}; writes {table_path(config.lake.path, stage.table)}"
+        yield f"  {word} {stage.name:<18} reads {sources}; writes {address(config.lake, stage.table)}"
 
 
 def _read_in_words(config: Config, read: Read, night: Night) -> str:

@@ -20,24 +20,24 @@ MOST_SHOWN = 5
 
 def last_night(spark: SparkSession, config: Config, table: Table) -> DataFrame:
     """The rows of the table's last night. Raises InputMissingError where it has none."""
-    nights = nights_of(spark, config.lake.path, table)
+    nights = nights_of(spark, config.lake, table)
     if not nights:
         raise InputMissingError(
             f"Table '{table.name}' in lake '{config.lake.path}' has no night yet. Run `nightrank run nightly` first."
         )
-    return read_table(spark, config.lake.path, table, nights[-1], nights[-1])
+    return read_table(spark, config.lake, table, nights[-1], nights[-1])
 
 
 def tables_in_words(spark: SparkSession, config: Config) -> str:
     """One line a table: nights, rows of the last, quarantined rows of the last and their reasons, Delta version."""
     lines = [f"lake {config.lake.path}", f"{'table':<18} {'nights':>6} {'last night':<11} {'rows':>9} {'version':>7}"]
     for table in tables.TABLES:
-        nights = nights_of(spark, config.lake.path, table)
+        nights = nights_of(spark, config.lake, table)
         if not nights:
             lines.append(f"{table.name:<18} {0:>6}")
             continue
-        rows = read_table(spark, config.lake.path, table, nights[-1], nights[-1], accepted_only=False)
-        version = version_of(spark, config.lake.path, table)
+        rows = read_table(spark, config.lake, table, nights[-1], nights[-1], accepted_only=False)
+        version = version_of(spark, config.lake, table)
         lines.append(
             f"{table.name:<18} {len(nights):>6} {nights[-1]!s:<11} {rows.count():>9} {version:>7}"
             f"{_refused(table, rows)}"
@@ -112,5 +112,5 @@ def _boosts_in_words(spark: SparkSession, config: Config, row: Any) -> list[str]
 
 def all_nights(spark: SparkSession, config: Config, table: Table) -> DataFrame:
     """Every night of a table."""
-    nights = nights_of(spark, config.lake.path, table)
-    return read_table(spark, config.lake.path, table, BEGINNING, nights[-1] if nights else BEGINNING)
+    nights = nights_of(spark, config.lake, table)
+    return read_table(spark, config.lake, table, BEGINNING, nights[-1] if nights else BEGINNING)

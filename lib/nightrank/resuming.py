@@ -40,11 +40,16 @@ def made_from(spark: SparkSession, config: Config, stage: Stage, night: Night, k
 
 def stands_already(spark: SparkSession, config: Config, stage: Stage, night: Night, made: Made, known: Known) -> bool:
     """Whether the stage's rows of tonight were made from just this."""
-    span = Span(night.first_arrival, night.run_date)
-    last = _last_commit_in(_commits(spark, config, stage.table, known), span)
-    if last is None or (last.first, last.last) != (span.first, span.last):
+    last = last_commit(spark, config, stage, night, known)
+    if last is None or (last.first, last.last) != (night.first_arrival, night.run_date):
         return False
     return {name: value for name, value in last.note.items() if name != "fencing"} == made
+
+
+def last_commit(spark: SparkSession, config: Config, stage: Stage, night: Night, known: Known) -> Commit | None:
+    """The newest commit of the stage's table that replaced any of the nights that tonight's replaces."""
+    span = Span(night.first_arrival, night.run_date)
+    return _last_commit_in(_commits(spark, config, stage.table, known), span)
 
 
 def settings_hash(config: Config) -> str:
@@ -63,7 +68,7 @@ def _input(spark: SparkSession, config: Config, read: Read, night: Night, known:
 
 def _commits(spark: SparkSession, config: Config, table: Table, known: Known) -> tuple[Commit, ...]:
     if table.name not in known:
-        known[table.name] = commits_of(spark, config.lake.path, table)
+        known[table.name] = commits_of(spark, config.lake, table)
     return known[table.name]
 
 

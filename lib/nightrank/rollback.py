@@ -49,7 +49,7 @@ def roll_back(spark: SparkSession, config: Config, to: date) -> str:
 
 
 def _last_night(spark: SparkSession, config: Config, to: date) -> date:
-    held = nights_of(spark, config.lake.path, tables.PROMOTIONS)
+    held = nights_of(spark, config.lake, tables.PROMOTIONS)
     if to not in held:
         known = f"found {len(held)} nights, {held[0]} to {held[-1]}" if held else "found none"
         raise UsageError(f"Cannot roll back to night {to}: expected a night of the ledger 'promotions', {known}.")
@@ -77,7 +77,7 @@ def _rewrite_ledger(spark: SparkSession, config: Config, to: date, last: date, l
         .withColumn("promoted", F.lit(True))
         .withColumn("reason", F.lit(f"rolled back to {to}"))
     )
-    replace_night(frame, config.lake.path, tables.PROMOTIONS, last, last)
+    replace_night(frame, config.lake, tables.PROMOTIONS, last, last)
 
 
 def _publish_tokens(spark: SparkSession, config: Config, last: date, ledger: Any) -> None:
@@ -96,19 +96,19 @@ def _publish_tokens(spark: SparkSession, config: Config, last: date, ledger: Any
     )
     missing = built.where(F.col("code_version") == ledger.live_code_version)
     frame = held.unionByName(missing.withColumn("run_date", F.lit(last)))
-    replace_night(frame, config.lake.path, tables.ITEM_TOKENS, last, last)
+    replace_night(frame, config.lake, tables.ITEM_TOKENS, last, last)
 
 
 def _publish_rows(spark: SparkSession, config: Config, to: date, last: date) -> int:
     """How many rows of night `to` are now those of the last night, valid as long as its own were."""
     until = end_of(last) + timedelta(days=config.rerank_weights.valid_nights)
     rows = _night_of(spark, config, tables.RERANK_WEIGHTS, to).drop("run_date").withColumn("valid_until", F.lit(until))
-    return replace_night(rows, config.lake.path, tables.RERANK_WEIGHTS, last, last)
+    return replace_night(rows, config.lake, tables.RERANK_WEIGHTS, last, last)
 
 
 def _night_of(spark: SparkSession, config: Config, table: Table, night: date) -> DataFrame:
-    return read_table(spark, config.lake.path, table, night, night)
+    return read_table(spark, config.lake, table, night, night)
 
 
 def _all_nights(spark: SparkSession, config: Config, table: Table, last: date) -> DataFrame:
-    return read_table(spark, config.lake.path, table, BEGINNING, last)
+    return read_table(spark, config.lake, table, BEGINNING, last)

@@ -16,12 +16,14 @@ from pyspark.sql import DataFrame, SparkSession
 
 from nightrank import tables
 from nightrank.config import Config
-from nightrank.errors import ContractError, NightrankError, UsageError
+from nightrank.errors import ContractError, NightrankError, TryAgainError, UsageError
+from nightrank.explaining import explained
 from nightrank.faults import fail_point, refuse_faults
 from nightrank.lease import holding_lease
 from nightrank.nights import ONE_DAY, Night, bulk_night, ordinary_night
 from nightrank.resuming import Known, made_from, stands_already
 from nightrank.sources import read_raw
+from nightrank.stage_runs import FAILED, note_stages
 from nightrank.stages import JOBS, STAGES, Read, Stage
 from nightrank.stopping import stoppable, within
 from nightrank.storage import nights_of, read_table, replace_night, version_of
@@ -75,7 +77,7 @@ def nights_to_run(
     first = run_date or calendar.bulk_until
     assert first is not None
     nights = tuple(first + n * ONE_DAY for n in range(1 if run_date else calendar.nights + 1))
-    held = nights_of(spark, config.lake.path, tables.USER_PROFILES)
+    held = nights_of(spark, config.lake, tables.USER_PROFILES)
     later = tuple(d for d in held if d > nights[-1])
     if calendar.bulk_until and first < calendar.bulk_until and later:
         raise ContractError(
@@ -107,14 +109,29 @@ def _run_held(spark: SparkSession, config: Config, stages: Sequence[Stage], nigh
     try:
         for run_date in nights:
             _run_night(spark, config, stages, run_date, summary, run)
+            _note_stages(spark, config, stages, summary, run)
             tell_night(spark, config, stages, asdict(summary))
         summary.status, summary.stage = "ok", ""
     except BaseException as error:
-        summary.status, summary.reason = "failed", _first_line(error)
+        summary.status, summary.reason = FAILED, _first_line(error)
+        if isinstance(error, NightrankError) and not isinstance(error, TryAgainError) and summary.stage:
+            _note_failure(spark, config, stages, summary, run)
         tell_failure(config, stages, asdict(summary), error)
         raise
     finally:
         _write_summary(config, summary)
+
+
+def _note_stages(spark: SparkSession, config: Config, stages: Sequence[Stage], summary: Summary, run: Run) -> None:
+    night = the_night(spark, config, date.fromisoformat(summary.night))
+    note_stages(spark, config, stages, night, asdict(summary), run.known, run.fencing)
+
+
+def _note_failure(spark: SparkSession, config: Config, stages: Sequence[Stage], summary: Summary, run: Run) -> None:
+    try:
+        _note_stages(spark, config, stages, summary, run)
+    except Exception as error:  # the failure itself is what has to be told
+        log.warning("stage_runs=unwritten night=%s error=%s", summary.night, type(error).__name__)
 
 
 def the_night(spark: SparkSession, config: Config, run_date: date, planned: Sequence[date] = ()) -> Night:
@@ -124,7 +141,7 @@ def the_night(spark: SparkSession, config: Config, run_date: date, planned: Sequ
     """
     if run_date == config.calendar.bulk_until:
         return bulk_night(run_date, config.training_examples.window_nights)
-    held = {*nights_of(spark, config.lake.path, tables.USER_PROFILES), *planned}
+    held = {*nights_of(spark, config.lake, tables.USER_PROFILES), *planned}
     return ordinary_night(run_date, tuple(sorted(held)))
 
 
@@ -140,10 +157,17 @@ def _run_night(
         _show_progress(f"night {run_date}  {number}/{len(stages)}  {stage.name}")
         started = time.monotonic()
         with within(config.run.deadline_seconds.get(stage.name), stage.name):
-            rows = run_stage(spark, config, stage, night, run)
+            rows = _run_explained(spark, config, stage, night, run)
         _show_progress("")
         _note_stage(summary, stage, rows, time.monotonic() - started)
         _write_summary(config, summary)
+
+
+def _run_explained(spark: SparkSession, config: Config, stage: Stage, night: Night, run: Run) -> int | None:
+    try:
+        return run_stage(spark, config, stage, night, run)
+    except Exception as error:
+        raise explained(error, f"Stage '{stage.name}' of night {night.run_date}") from error
 
 
 def _note_stage(summary: Summary, stage: Stage, rows: int | None, seconds: float) -> None:
@@ -169,13 +193,13 @@ def run_stage(spark: SparkSession, config: Config, stage: Stage, night: Night, r
         stage.agreed(built, night, config)
     fail_point("agreed", stage.name)
     rows = replace_night(
-        built, config.lake.path, stage.table, night.first_arrival, night.run_date, made, run.fencing if run else None
+        built, config.lake, stage.table, night.first_arrival, night.run_date, made, run.fencing if run else None
     )
     if run:
         run.known.pop(stage.name, None)
     fail_point("committed", stage.name)
     if stage.published:
-        written = read_table(spark, config.lake.path, stage.table, night.run_date, night.run_date)
+        written = read_table(spark, config.lake, stage.table, night.run_date, night.run_date)
         stage.published(written, versions, config)
     fail_point("published", stage.name)
     return rows
@@ -183,7 +207,7 @@ def run_stage(spark: SparkSession, config: Config, stage: Stage, night: Night, r
 
 def _versions(spark: SparkSession, config: Config, stage: Stage) -> dict[str, int]:
     """The Delta version of each table that the stage reads, as it stands before the stage writes."""
-    read = {read.table.name: version_of(spark, config.lake.path, read.table) for read in stage.reads if read.table}
+    read = {read.table.name: version_of(spark, config.lake, read.table) for read in stage.reads if read.table}
     return {name: version for name, version in read.items() if version is not None}
 
 
@@ -191,7 +215,7 @@ def _read(spark: SparkSession, config: Config, read: Read, night: Night) -> Data
     span = read.nights(night, config)
     if read.table is None:
         return read_raw(spark, read.parameter.removeprefix("raw_"), config, span.first, span.last, night.run_date)
-    return read_table(spark, config.lake.path, read.table, span.first, span.last)
+    return read_table(spark, config.lake, read.table, span.first, span.last)
 
 
 def _show_progress(line: str) -> None:
@@ -213,5 +237,5 @@ def _write_summary(config: Config, summary: Summary) -> None:
 
 
 def _first_line(error: BaseException) -> str:
-    text = str(error) if isinstance(error, NightrankError) else f"{type(error).__name__}: {error}"
-    return text.splitlines()[0] if text else type(error).__name__
+    text = str(error) if isinstance(error, NightrankError) else type(error).__name__
+    return text.splitlines()[0]

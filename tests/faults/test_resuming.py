@@ -17,6 +17,7 @@ from pyspark.sql import SparkSession
 from nightrank import tables
 from nightrank.cli import main
 from nightrank.config import Config
+from nightrank.errors import BugError
 from nightrank.runner import run_nights
 from nightrank.stages import STAGES
 from nightrank.storage import version_of
@@ -51,7 +52,7 @@ def summary(config: Config) -> dict[str, list[str]]:
 
 
 def versions(spark: SparkSession, config: Config) -> dict[str, int | None]:
-    return {table.name: version_of(spark, config.lake.path, table) for table in TABLES}
+    return {table.name: version_of(spark, config.lake, table) for table in TABLES}
 
 
 def test_a_night_that_stands_is_left_alone(
@@ -74,7 +75,7 @@ def test_a_failed_night_goes_on_at_the_stage_that_failed(
 ) -> None:
     monkeypatch.setenv("NIGHTRANK_TEST_FAULTS", "1")
     monkeypatch.setenv("NIGHTRANK_FAULT", "built:user_profiles:raise")
-    with pytest.raises(RuntimeError, match="built user_profiles"):
+    with pytest.raises(BugError, match=f"Stage 'user_profiles' of night {LAST} failed: RuntimeError"):
         run_nights(spark, config, "prepare", [LAST], again=True)
     assert summary(config)["status"] == "failed"
     monkeypatch.delenv("NIGHTRANK_FAULT")

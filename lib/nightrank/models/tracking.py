@@ -15,11 +15,11 @@ import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from threading import Lock, Thread
 from typing import Any, TypeVar
 
+from nightrank import __version__
 from nightrank.config import Config, config_hash
 from nightrank.errors import DiskError, TryAgainError
 from nightrank.models.outbox import Input, Note, Waiting, drop_note, refuse_note, waiting_notes
@@ -57,7 +57,7 @@ def night_tags(config: Config) -> dict[str, str]:
     return {
         "lake": config.lake.path,
         "config_hash": config_hash(config),
-        "nightrank_version": _installed_version(),
+        "nightrank_version": __version__,
         "mlflow.source.name": "nightrank",
         "mlflow.source.type": "JOB",
         **known,
@@ -200,13 +200,6 @@ def _artefacts(config: Config) -> str | None:
 def _database(config: Config) -> Path | None:
     uri = config.mlflow.tracking_uri
     return Path(uri.removeprefix(_SQLITE)) if uri.startswith(_SQLITE) else None
-
-
-def _installed_version() -> str:
-    try:
-        return version("nightrank")
-    except PackageNotFoundError:
-        return "unknown"
 
 
 def _shown(text: str) -> str:

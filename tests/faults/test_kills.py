@@ -1,0 +1,155 @@
+"""Runs that are killed, stopped or run twice: whoever reads sees whole nights, and the next run makes the same ones."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from forked import KILLED, fault, fork, kill_after
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from nightrank import tables
+from nightrank.config import Config
+from nightrank.errors import BugError
+from nightrank.faults import POINTS
+from nightrank.runner import Run, run_nights, run_stage, the_night
+from nightrank.stages import STAGES
+from nights import LAST, Lake, hashes, loaded, write_config
+
+BY_NAME = {stage.name: stage for stage in STAGES}
+# A table of changes, one of snapshots, and the two by which a night becomes live.
+KILLED_STAGES = ("events", "user_profiles", "promotions", "rerank_weights")
+RANDOM_KILLS = 12
+
+
+@pytest.fixture(scope="module")
+def own(lake: Lake, shop: Path, tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Config:
+    """A copy of the lake after its last night, to be fought over."""
+    folder = tmp_path_factory.mktemp("killed")
+    path = write_config(folder, shop, tiny_bert)
+    shutil.copytree(lake.config.lake.path, folder / "lake", dirs_exist_ok=True)
+    return loaded(path)
+
+
+@pytest.fixture(scope="module")
+def faultless(lake: Lake) -> dict[tuple[str, str], str]:
+    return lake.hashes
+
+
+@pytest.fixture(autouse=True)
+def _no_job_is_left_running(spark: SparkSession) -> Iterator[None]:
+    yield
+    spark.sparkContext.cancelAllJobs()
+
+
+@pytest.mark.parametrize("stage", KILLED_STAGES)
+@pytest.mark.parametrize("point", POINTS)
+def test_killed_at_a_fail_point_the_rerun_has_the_faultless_tables(
+    spark: SparkSession, own: Config, faultless: dict[tuple[str, str], str], point: str, stage: str
+) -> None:
+    killed = fork(lambda: run_nights(spark, own, stage, [LAST], again=True), **fault(point, stage))
+    assert killed.ended() == KILLED
+    table = (BY_NAME[stage].table,)
+    expected = {key: value for key, value in faultless.items() if key[0] == stage}
+    assert hashes(spark, own, table) == expected
+    run_nights(spark, own, stage, [LAST], again=True)
+    assert hashes(spark, own, table) == expected
+
+
+def test_killed_at_random_times_the_rerun_has_the_faultless_tables(
+    spark: SparkSession, own: Config, faultless: dict[tuple[str, str], str]
+) -> None:
+    """Each run makes what stands again, so a reader must find the same rows at any moment: it looks all the while."""
+    prepared = tuple(stage.table for stage in STAGES if stage.job == "prepare")
+    expected = {key: value for key, value in faultless.items() if key[0] in {table.name for table in prepared}}
+
+    def look() -> None:
+        assert hashes(spark, own, prepared) == expected
+
+    at = random.Random(4)
+    for _ in range(RANDOM_KILLS):
+        killed = fork(lambda: run_nights(spark, own, "prepare", [LAST], again=True))
+        killer = fork(lambda one=killed: kill_after(one, at.uniform(0.5, 12)))
+        assert killed.ended(meanwhile=look) in {KILLED, 0}
+        killer.ended()
+    run_nights(spark, own, "prepare", [LAST])
+    look()
+
+
+def test_of_two_runs_of_one_night_one_works_and_one_is_told_to_try_again(
+    spark: SparkSession, own: Config, faultless: dict[tuple[str, str], str]
+) -> None:
+    def night() -> None:
+        run_nights(spark, own, "segments", [LAST], again=True)
+
+    ended = sorted(run.ended() for run in (fork(night, **fault("built", "segments", "sleep=4")), fork(night)))
+    assert ended == [0, 75]
+    assert hashes(spark, own, (tables.SEGMENTS,)) == {k: v for k, v in faultless.items() if k[0] == "segments"}
+
+
+def test_a_holder_that_was_stopped_and_wakes_up_commits_nothing(spark: SparkSession, own: Config) -> None:
+    short = own.model_copy(update={"run": own.run.model_copy(update={"lease_seconds": 3})})
+    other = short.model_copy(update={"segments": own.segments.model_copy(update={"min_shoppers": 1})})
+    late = fork(lambda: run_nights(spark, other, "segments", [LAST]), **fault("built", "segments", "sleep=6"))
+    time.sleep(5)
+    late.send(signal.SIGSTOP)
+    time.sleep(4)
+    run_nights(spark, short, "segments", [LAST], again=True)
+    stands = hashes(spark, own, (tables.SEGMENTS,))
+    late.send(signal.SIGCONT)
+    assert late.ended() == 75
+    assert hashes(spark, own, (tables.SEGMENTS,)) == stands
+
+
+@pytest.mark.parametrize(("attempts", "ends_well"), [(1, True), (99, False)])
+def test_a_python_worker_that_is_killed(
+    spark: SparkSession, own: Config, faultless: dict[tuple[str, str], str], attempts: int, ends_well: bool
+) -> None:
+    """On its first attempt: the result is exact. On every attempt: 70, stage and partition named, nothing published."""
+    stage = BY_NAME["user_profiles"]
+
+    def build(**frames: DataFrame) -> DataFrame:
+        return with_killed_workers(stage.build(**frames), attempts)
+
+    from nightrank import runner
+
+    run = Run(fencing=10**6)
+    night = the_night(spark, own, LAST)
+    doomed = replace(stage, build=build)
+    if ends_well:
+        run_stage(spark, own, doomed, night)
+    else:
+        words = r"Stage 'user_profiles' of night 2026-01-10 failed: .*worker.* died.*in partition \d+, 4 attempts"
+        with pytest.raises(BugError, match=words):
+            runner._run_explained(spark, own, doomed, night, replace(run, again=True))
+    table = (tables.USER_PROFILES,)
+    assert hashes(spark, own, table) == {k: v for k, v in faultless.items() if k[0] == "user_profiles"}
+
+
+def with_killed_workers(frame: DataFrame, attempts: int) -> DataFrame:
+    """The frame, passed through workers that kill themselves in the first attempts at each task."""
+
+    def passed(batches):
+        from pyspark import TaskContext
+
+        if TaskContext.get().attemptNumber() < attempts:
+            os.kill(os.getpid(), signal.SIGKILL)
+        yield from batches
+
+    return frame.mapInArrow(passed, frame.schema).withColumn("killed", F.lit(attempts)).drop("killed")
+
+
+def test_the_same_night_three_times_is_one_night(
+    spark: SparkSession, own: Config, faultless: dict[tuple[str, str], str]
+) -> None:
+    for _ in range(3):
+        run_nights(spark, own, "nightly", [LAST])
+    assert hashes(spark, own) == faultless
