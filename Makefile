@@ -19,12 +19,12 @@ demo: $(INSTALLED)
 
 # Two programs, so that no one session of Spark has to remember all of it: steps and models, then whole nights.
 test: $(INSTALLED)
-	$(PYTHON) -m pytest $(filter-out tests/benchmarks/ tests/__pycache__/,$(sort $(dir $(wildcard tests/*/))))
+	$(PYTHON) -m pytest -m "not cluster" $(filter-out tests/benchmarks/ tests/__pycache__/,$(sort $(dir $(wildcard tests/*/))))
 	$(PYTHON) -m pytest -m "not cluster" $(sort $(wildcard tests/test_*.py))
 
-# The README's spark-submit lines in a clean shell, on local[2] and on local-cluster: some minutes each.
+# On local-cluster, some minutes each: the README's spark-submit lines in a clean shell, and an executor that is killed.
 test-cluster: $(INSTALLED)
-	$(PYTHON) -m pytest -m cluster tests/test_package.py
+	$(PYTHON) -m pytest -m cluster tests/test_package.py tests/faults/test_executors.py
 
 check: $(INSTALLED)
 	$(PYTHON) -m ruff check lib jobs tests notebooks

@@ -13,7 +13,7 @@ from nightrank.runner import run_nights
 from nightrank.sections import SparkConfig
 from nightrank.session import build_session
 from nightrank.shop.ubi_log import write_shop
-from nights import BULK_UNTIL, LAST, Lake, hashes, loaded, write_config
+from nights import BULK_UNTIL, INTERPRETED, LAST, Lake, hashes, loaded, write_config
 
 
 @pytest.fixture(scope="session")
@@ -25,7 +25,7 @@ def spark() -> Iterator[SparkSession]:
             local_settings=True,
             shuffle_partitions=2,
             driver_memory="4g",
-            settings={"spark.sql.warehouse.dir": "build/warehouse"},
+            settings={"spark.sql.warehouse.dir": "build/warehouse", **INTERPRETED},
         )
     )
     yield session

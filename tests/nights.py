@@ -18,6 +18,8 @@ from nightrank.contract import Table
 from nightrank.hashing import hashes_by_night
 from nightrank.storage import read_table
 
+# Each of some hundred queries would be compiled for a few hundred rows: a third of a small night's time.
+INTERPRETED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
 FIRST_DAY = date(2026, 1, 1)
 BULK_UNTIL = date(2026, 1, 9)
 LAST = BULK_UNTIL + timedelta(days=1)
@@ -45,7 +47,12 @@ def write_config(folder: Path, logs: Path, encoder: Path, **sections: dict[str, 
         },
         "calendar": {"bulk_until": str(BULK_UNTIL), "nights": 1},
         "lake": {"path": f"{folder}/lake"},
-        "spark": {"master": "local[2,4]", "local_settings": True, "shuffle_partitions": 2},
+        "spark": {
+            "master": "local[2,4]",
+            "local_settings": True,
+            "shuffle_partitions": 2,
+            "settings": dict(INTERPRETED),
+        },
         "mlflow": {"tracking_uri": f"sqlite:///{folder}/lake/mlflow.db"},
         "item_embeddings": {"model": str(encoder), "max_tokens": 32, "buckets": 2},
         "query_embeddings": {"model": str(encoder), "max_tokens": 32, "buckets": 2},

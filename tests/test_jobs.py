@@ -114,7 +114,7 @@ def test_a_night_without_events_is_refused_and_last_night_stands(
     lake = loaded(config).lake
     for table in (tables.EVENTS, tables.USER_PROFILES):
         assert nights_of(spark, lake, table)[-1] == BULK_UNTIL
-    summary = json.loads(Path(lake, "run_summary.json").read_text())
+    summary = json.loads(Path(lake.path, "run_summary.json").read_text())
     assert (summary["status"], summary["stage"], summary["night"]) == ("failed", "events", NEXT)
     _told_of_both_nights(loaded(config).mlflow.tracking_uri)
 

@@ -109,8 +109,7 @@ def _run_held(spark: SparkSession, config: Config, stages: Sequence[Stage], nigh
     try:
         for run_date in nights:
             _run_night(spark, config, stages, run_date, summary, run)
-            _note_stages(spark, config, stages, summary, run)
-            tell_night(spark, config, stages, asdict(summary))
+            tell_night(config, stages, asdict(summary), _note_stages(spark, config, stages, summary, run))
         summary.status, summary.stage = "ok", ""
     except BaseException as error:
         summary.status, summary.reason = FAILED, _first_line(error)
@@ -122,9 +121,11 @@ def _run_held(spark: SparkSession, config: Config, stages: Sequence[Stage], nigh
         _write_summary(config, summary)
 
 
-def _note_stages(spark: SparkSession, config: Config, stages: Sequence[Stage], summary: Summary, run: Run) -> None:
+def _note_stages(
+    spark: SparkSession, config: Config, stages: Sequence[Stage], summary: Summary, run: Run
+) -> dict[str, dict[str, str]]:
     night = the_night(spark, config, date.fromisoformat(summary.night))
-    note_stages(spark, config, stages, night, asdict(summary), run.known, run.fencing)
+    return note_stages(spark, config, stages, night, asdict(summary), run.known, run.fencing)
 
 
 def _note_failure(spark: SparkSession, config: Config, stages: Sequence[Stage], summary: Summary, run: Run) -> None:

@@ -265,10 +265,14 @@ class EvaluationsConfig(Section):
 
 
 class PromotionsConfig(Section):
-    """What a challenger must show."""
+    """What a challenger must show, by the lower 95 % bounds of paired differences in nDCG.
+
+    least_gain: against alpha = 0, at least. margin: against the champion, more than minus that.
+    """
 
     pooled_nights: int = 7
     margin: float = 0.002
+    least_gain: float = 0.0
     bootstrap: int = 1000
 
 

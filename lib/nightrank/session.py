@@ -27,7 +27,12 @@ LOCAL = {
     # A night runs some hundred different small queries once each: the optimising compiler takes more CPU than it gives
     # back (118 against 56 CPU seconds for a small shop's `prepare`). Its code cache has to grow for the other one.
     "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m",
-    "spark.databricks.delta.snapshotPartitions": "2",
+    "spark.databricks.delta.snapshotPartitions": "1",
+    # Statistics of columns, check sums of a version's state and a checkpoint every ten commits pay on long logs and
+    # large files; here each costs more than the rows of a night.
+    "spark.databricks.delta.stats.collect": "false",
+    "spark.databricks.delta.writeChecksumFile.enabled": "false",
+    "spark.databricks.delta.properties.defaults.checkpointInterval": "50",
     # Nights are replaced by run_date, a partition: no row has to be read to know which files go.
     "spark.databricks.delta.replaceWhere.dataColumns.enabled": "false",
     "spark.sql.sources.parallelPartitionDiscovery.parallelism": "2",

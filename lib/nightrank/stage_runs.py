@@ -51,9 +51,10 @@ def note_stages(
     summary: Mapping[str, Any],
     known: Known,
     fencing: int,
-) -> None:
-    """Replaces the night's rows of these stages; of a stage that was not made now the row that is there stays.
+) -> dict[str, dict[str, str]]:
+    """The version of each frame that each stage was made from, as the table now says.
 
+    Replaces the night's rows of these stages; of a stage that was not made now the row that is there stays.
     summary: `rows` and `seconds` by stage of what was made now, and with the status `failed` the `stage` that failed
     and the `reason`.
     """
@@ -74,6 +75,8 @@ def note_stages(
     if found != held:
         frame = spark.createDataFrame([found[name] for name in sorted(found)], STAGE_RUNS.schema)
         replace_night(frame, config.lake, STAGE_RUNS, night.run_date, night.run_date, fencing=fencing)
+    at = STAGE_RUNS.schema.names.index("inputs")
+    return {name: row[at] or {} for name, row in found.items()}
 
 
 def _rows(

@@ -3,32 +3,31 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
-
-from pyspark.sql import SparkSession
 
 from nightrank.config import Config
 from nightrank.errors import NightrankError, TryAgainError
 from nightrank.models.outbox import Input, Note, keep_note
 from nightrank.models.tracking import night_tags, send_notes
 from nightrank.stages import Stage
-from nightrank.storage import address, version_of
+from nightrank.storage import address
 
 log = logging.getLogger("nightrank")
+MadeFrom = Mapping[str, Mapping[str, str]]
 
 
-def tell_night(spark: SparkSession, config: Config, stages: Sequence[Stage], summary: Mapping[str, Any]) -> None:
+def tell_night(config: Config, stages: Sequence[Stage], summary: Mapping[str, Any], made_from: MadeFrom) -> None:
     """Tells MLflow of the jobs that these stages belong to: rows and seconds a stage, inputs, the summary.
 
-    summary: `night`, and `rows` and `seconds` by stage. Never raises; takes no longer than mlflow.timeout_seconds
-    beyond the reading of the inputs' versions. What cannot be told now is told by a later call, of any night.
+    summary: `night`, and `rows` and `seconds` by stage. made_from: by stage, the version of each frame that it was
+    made from. Never raises; takes no longer than mlflow.timeout_seconds. What cannot be told now is told by a later
+    call, of any night.
     """
     ended = {**summary, "status": "ok", "stage": ""}
     try:
-        inputs = _inputs(spark, config, stages)
         for job in dict.fromkeys(stage.job for stage in stages):
-            keep_note(config, _note(config, job, stages, ended, "FINISHED", inputs))
+            keep_note(config, _note(config, job, stages, ended, "FINISHED", made_from))
     except Exception as error:  # a night that stands is not failed by what is told of it
         log.warning("mlflow=untold night=%s error=%s", summary["night"], type(error).__name__)
     send_notes(config)
@@ -61,7 +60,7 @@ def _note(
     stages: Sequence[Stage],
     summary: Mapping[str, Any],
     status: str,
-    inputs: Mapping[str, Input],
+    made_from: MadeFrom,
 ) -> Note:
     own = [stage for stage in stages if stage.job == job]
     figures = {
@@ -72,20 +71,18 @@ def _note(
     }
     seconds = sum(value for name, value in figures.items() if name.startswith("seconds/"))
     tags = {"job": job, **night_tags(config)}
-    reads = sorted({read.parameter if read.table is None else read.table.name for s in own for read in s.reads})
-    read = tuple(inputs[name] for name in reads if name in inputs)
+    inputs = {found for stage in own for found in _inputs(config, stage, made_from.get(stage.name, {}))}
+    read = tuple(sorted(inputs, key=lambda one: (one.name, one.version or 0)))
     return Note(summary["night"], job, "run", status, seconds, tags, figures, read, summary)
 
 
-def _inputs(spark: SparkSession, config: Config, stages: Sequence[Stage]) -> dict[str, Input]:
-    """What the stages read: raw logs by path; tables by the version that stands after the run: it holds all nights."""
-    reads = {read.parameter if read.table is None else read.table.name: read for s in stages for read in s.reads}
-    found = {}
-    for name, read in reads.items():
+def _inputs(config: Config, stage: Stage, versions: Mapping[str, str]) -> Iterator[Input]:
+    """What the stage was made from: raw logs by path, tables by the version that last replaced the nights read."""
+    for read in stage.reads:
+        version = versions.get(read.parameter)
         if read.table is None:
-            path, version = getattr(config.source, name.removeprefix("raw_")), None
-        else:
-            path, version = address(config.lake, read.table), version_of(spark, config.lake, read.table)
-        if path and (read.table is None or version is not None):
-            found[name] = Input(name, path, version)
-    return found
+            name = read.parameter
+            if version and (path := getattr(config.source, name.removeprefix("raw_"))):
+                yield Input(name, path)
+        elif version and int(version) >= 0:
+            yield Input(read.table.name, address(config.lake, read.table), int(version))

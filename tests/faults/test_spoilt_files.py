@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+import pickle
 import random
+import shutil
 from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
+from urllib.parse import urlparse
 
 import pytest
 from pyspark.sql import SparkSession
 
 from nightrank import tables
+from nightrank.cli import main
+from nightrank.config import Config
+from nightrank.contract import Table
 from nightrank.errors import NightrankError
 from nightrank.explaining import explained
 from nightrank.hashing import content_hash
 from nightrank.sections import LakeConfig
-from nightrank.storage import read_table, replace_night
+from nightrank.storage import read_table, replace_night, version_of
+from nights import LAST, Lake, hashes, loaded, write_config
 
 NIGHT = date(2026, 1, 9)
 FLIPS = 100
 
 
 @pytest.fixture
-def lake(spark: SparkSession, tmp_path: Path) -> LakeConfig:
+def two_nights(spark: SparkSession, tmp_path: Path) -> LakeConfig:
     """A table of two nights with one data file each."""
     lake = LakeConfig(path=str(tmp_path / "lake"))
     for number in range(2):
@@ -32,28 +39,43 @@ def lake(spark: SparkSession, tmp_path: Path) -> LakeConfig:
     return lake
 
 
-def data_file(lake: LakeConfig, night: date = NIGHT) -> Path:
-    (file,) = Path(lake.path, "segments", f"run_date={night}").glob("*.parquet")
-    return file
+@pytest.fixture(scope="module")
+def own_file(lake: Lake, shop: Path, tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The config of a copy of the shared lake, to be spoilt."""
+    folder = tmp_path_factory.mktemp("spoilt")
+    path = write_config(folder, shop, tiny_bert)
+    shutil.copytree(lake.config.lake.path, folder / "lake", dirs_exist_ok=True)
+    return path
 
 
-def read_all(spark: SparkSession, lake: LakeConfig) -> str:
+@pytest.fixture(scope="module")
+def own(own_file: Path) -> Config:
+    return loaded(own_file)
+
+
+def data_file(spark: SparkSession, lake: LakeConfig, table: Table = tables.SEGMENTS, night: date = NIGHT) -> Path:
+    """The greatest file that a night of a table is read from."""
+    files = [Path(urlparse(file).path) for file in read_table(spark, lake, table, night, night).inputFiles()]
+    return max(files, key=lambda file: file.stat().st_size)
+
+
+def read_all(spark: SparkSession, two_nights: LakeConfig) -> str:
     # Delta remembers what it has read of a table's log, and the file system's answers.
     spark._jvm.org.apache.spark.sql.delta.DeltaLog.clearCache()
-    frame = read_table(spark, lake, tables.SEGMENTS, NIGHT, NIGHT + timedelta(days=1))
+    frame = read_table(spark, two_nights, tables.SEGMENTS, NIGHT, NIGHT + timedelta(days=1))
     return content_hash(frame, tables.SEGMENTS)
 
 
-def refusal(spark: SparkSession, lake: LakeConfig) -> NightrankError | None:
+def refusal(spark: SparkSession, two_nights: LakeConfig) -> NightrankError | None:
     try:
-        read_all(spark, lake)
+        read_all(spark, two_nights)
     except Exception as error:
         return explained(error, "Reading")
     return None
 
 
-def test_flipped_bits_in_a_hundred_places_are_all_found(spark: SparkSession, lake: LakeConfig) -> None:
-    file = data_file(lake)
+def test_flipped_bits_in_a_hundred_places_are_all_found(spark: SparkSession, two_nights: LakeConfig) -> None:
+    file = data_file(spark, two_nights)
     whole = file.read_bytes()
     at = random.Random(7)
     missed = []
@@ -61,11 +83,11 @@ def test_flipped_bits_in_a_hundred_places_are_all_found(spark: SparkSession, lak
         spoilt = bytearray(whole)
         spoilt[place] ^= 1 << at.randrange(8)
         file.write_bytes(spoilt)
-        found = refusal(spark, lake)
+        found = refusal(spark, two_nights)
         if found is None or found.exit_code != 65:
             missed.append((place, str(found)))
     file.write_bytes(whole)
-    assert refusal(spark, lake) is None
+    assert refusal(spark, two_nights) is None
     assert missed == []
 
 
@@ -80,13 +102,13 @@ def cut_short(file: Path) -> None:
 @pytest.mark.parametrize("spoil", [emptied, cut_short, Path.unlink])
 @pytest.mark.parametrize("with_sum", [True, False], ids=["with_its_checksum_file", "without"])
 def test_a_data_file_that_is_empty_cut_or_gone_is_found_and_named(
-    spark: SparkSession, lake: LakeConfig, spoil: Callable[[Path], None], with_sum: bool
+    spark: SparkSession, two_nights: LakeConfig, spoil: Callable[[Path], None], with_sum: bool
 ) -> None:
-    file = data_file(lake)
+    file = data_file(spark, two_nights)
     spoil(file)
     if not with_sum:
         file.with_name(f".{file.name}.crc").unlink()
-    found = refusal(spark, lake)
+    found = refusal(spark, two_nights)
     assert found is not None
     assert found.exit_code == 65
     assert file.name in str(found)
@@ -94,9 +116,64 @@ def test_a_data_file_that_is_empty_cut_or_gone_is_found_and_named(
     assert "\n" not in str(found)
 
 
-def test_a_log_entry_that_is_cut_is_found(spark: SparkSession, lake: LakeConfig) -> None:
-    log = sorted(Path(lake.path, "segments", "_delta_log").glob("*.json"))[-1]
+def test_a_log_entry_that_is_cut_is_found(spark: SparkSession, two_nights: LakeConfig) -> None:
+    log = sorted(Path(two_nights.path, "segments", "_delta_log").glob("*.json"))[-1]
     cut_short(log)
-    found = refusal(spark, lake)
+    found = refusal(spark, two_nights)
     assert found is not None
     assert "RESTORE TABLE" in str(found)
+
+
+def test_a_night_on_a_spoilt_table_is_65_in_one_line_and_nothing_is_written(
+    spark: SparkSession, own: Config, own_file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    profiles = data_file(spark, own.lake, tables.USER_PROFILES, LAST)
+    whole = profiles.read_bytes()
+    profiles.write_bytes(whole[: len(whole) // 2])
+    before = version_of(spark, own.lake, tables.SEGMENTS)
+    run = ["run", "segments", "--config", str(own_file), "--run-date", str(LAST), "--again"]
+    caplog.clear()
+    assert main(run) == 65
+    (said,) = [record.message for record in caplog.records if record.levelname == "ERROR"]
+    assert f"Stage 'segments' of night {LAST} failed: expected files as they were written" in said
+    assert profiles.name in said
+    assert "\n" not in said
+    assert version_of(spark, own.lake, tables.SEGMENTS) == before
+    profiles.write_bytes(whole)
+    assert main(run) == 0
+
+
+def not_a_number(content: bytes) -> bytes:
+    from safetensors.numpy import load, save
+
+    tensors = load(content)
+    name = sorted(tensors)[0]
+    tensors[name] = tensors[name] * float("nan")
+    return bytes(save(tensors))
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda content: content[: len(content) // 2],
+        lambda content: content[:-1] + bytes([content[-1] ^ 1]),
+        not_a_number,
+        lambda _: pickle.dumps({"weights": [1.0]}),
+        lambda _: b"",
+    ],
+    ids=["cut", "flipped", "nan", "a_renamed_pickle", "empty"],
+)
+def test_a_spoilt_ranker_is_65_and_the_champion_s_rows_stand(
+    spark: SparkSession, lake: Lake, own: Config, own_file: Path, spoil: Callable[[bytes], bytes],
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    runs = read_table(spark, own.lake, tables.RANKER_RUNS, LAST, LAST).collect()
+    artefact = Path(own.lake.path, "artefacts", f"{runs[0].ranker_id}.safetensors")
+    whole = artefact.read_bytes()
+    artefact.write_bytes(spoil(whole))
+    assert main(["run", "rerank", "--config", str(own_file), "--run-date", str(LAST), "--again"]) == 65
+    artefact.write_bytes(whole)
+    assert f"expected sha256 {runs[0].ranker_id}" in caplog.text
+    live = (tables.GATES, tables.EVALUATIONS, tables.PROMOTIONS, tables.RERANK_WEIGHTS)
+    expected = {key: value for key, value in lake.hashes.items() if key[0] in {t.name for t in live}}
+    assert hashes(spark, own, live) == expected

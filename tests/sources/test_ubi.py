@@ -156,3 +156,29 @@ def test_every_row_of_the_sample_is_accounted_for(spark: SparkSession) -> None:
     assert all(row.problems == [] and row.ts for row in (*events, *searches))
     assert {row.item_id for row in behaviour if row.item_id} <= {row.item_id for row in items}
     assert sum(bool(row.slate) for row in searches) > 273
+
+
+@pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Europe/Berlin", "Asia/Kathmandu"])
+def test_a_moment_is_the_same_however_it_is_written_and_wherever_the_machine_stands(
+    spark: SparkSession, tmp_path: Path, zone: str
+) -> None:
+    """In the night in which Berlin's clocks went from 2 to 3, as text, seconds, milliseconds and microseconds."""
+    written = ["2026-03-29T01:30:00Z", "2026-03-29T03:30:00+02:00", 1774747800, 1774747800000, 1774747800000000]
+    lines = [act("click", "i1", event_id=f"e{n}", timestamp=ts) for n, ts in enumerate(written)]
+    path = write(
+        tmp_path / "events.ndjson", *lines, act("click", "i1", event_id="e9", timestamp="2026-03-29T23:59:59Z")
+    )
+    zones = spark._jvm.java.util.TimeZone
+    before = zones.getDefault()
+    zones.setDefault(zones.getTimeZone(zone))
+    try:
+        night = date(2026, 3, 29)
+        frame = read_raw(spark, "events", ubi(events=path, searches=path, object_id_field="sku"), night, night, night)
+        found = {row.event_id: row for row in frame.selectExpr("event_id", "unix_seconds(ts) ts", "arrived").collect()}
+    finally:
+        zones.setDefault(before)
+    assert {name: row.ts for name, row in found.items()} == {
+        **{f"e{n}": 1774747800 for n in range(5)},
+        "e9": 1774828799,
+    }
+    assert {row.arrived for row in found.values()} == {night}

@@ -18,7 +18,7 @@ FOLDER, REFUSED = "mlflow_outbox", "refused"
 
 @dataclass(frozen=True)
 class Input:
-    """What a job has read. version: the Delta version of a table; None: a raw log."""
+    """What a job has read. path: also a table's name in a catalog. version: of a Delta table; None: a raw log."""
 
     name: str
     path: str

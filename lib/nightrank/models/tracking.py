@@ -175,7 +175,8 @@ def _send(entities: Any, client: Any, config: Config, note: Note, at: int) -> No
 
 def _dataset(entities: Any, read: Input) -> Any:
     """An MLflow dataset by name, version and place; nothing is read."""
-    delta = {"path": read.path, "delta_table_version": read.version}
+    place = "path" if "/" in read.path else "delta_table_name"
+    delta = {place: read.path, "delta_table_version": read.version}
     source = json.dumps({"uri": read.path} if read.version is None else delta)
     scheme = read.path.split("://")[0] if "://" in read.path else "local"
     kind = scheme if read.version is None else "delta_table"

@@ -56,8 +56,9 @@ def decide(
     indexed = config.item_tokens.indexed_code_version
     if indexed is not None and indexed != code_version:
         return False, f"code version {code_version} is not indexed yet: the shop says {indexed}"
-    if gain.lower < 0:
-        return False, f"against alpha 0 the lower bound is {gain.lower:+.4f}, needed at least 0"
+    least = config.promotions.least_gain
+    if gain.lower < least:
+        return False, f"against alpha 0 the lower bound is {gain.lower:+.4f}, needed at least {least:g}"
     ahead = _difference(found, "champion") if champion else None
     margin = config.promotions.margin
     if ahead is not None and ahead.lower <= -margin:
