@@ -53,8 +53,11 @@ def last_commit(spark: SparkSession, config: Config, stage: Stage, night: Night,
 
 
 def settings_hash(config: Config) -> str:
-    """A hash of the settings that rows depend on."""
-    said = json.dumps(config.model_dump(mode="json", exclude=CHANGES_NO_ROW), sort_keys=True)
+    """A hash of the settings that rows depend on, where they are not the defaults: a new setting changes no old night.
+
+    Another default is another program: see `program`.
+    """
+    said = json.dumps(config.model_dump(mode="json", exclude=CHANGES_NO_ROW, exclude_defaults=True), sort_keys=True)
     return hashlib.sha256(said.encode()).hexdigest()[:16]
 
 
