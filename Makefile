@@ -17,8 +17,11 @@ export PYTHONPATH := $(CURDIR)/lib
 demo: $(INSTALLED)
 	$(PYTHON) -m nightrank demo --config conf/demo.yaml
 
-# Two programs, so that no one session of Spark has to remember all of it: steps and models, then whole nights.
+# Two programs, so that no one session of Spark has to remember all of it: steps and models, then whole nights. The
+# second finds the small shop and its lake that the first has made.
+test: export NIGHTRANK_TEST_WORLD := build/test_world
 test: $(INSTALLED)
+	rm -rf $(NIGHTRANK_TEST_WORLD)
 	$(PYTHON) -m pytest -m "not cluster" $(filter-out tests/benchmarks/ tests/__pycache__/,$(sort $(dir $(wildcard tests/*/))))
 	$(PYTHON) -m pytest -m "not cluster" $(sort $(wildcard tests/test_*.py))
 

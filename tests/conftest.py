@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -33,35 +34,62 @@ def spark() -> Iterator[SparkSession]:
 
 
 @pytest.fixture(scope="session")
-def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the small shop and its lake lie: a new folder, or the one that the programs of one `make test` share."""
+    shared = os.environ.get("NIGHTRANK_TEST_WORLD")
+    return Path(shared).resolve() if shared else tmp_path_factory.mktemp("world")
+
+
+@pytest.fixture(scope="session")
+def tiny_bert(world: Path) -> Path:
     """A folder with a random BERT of 2 layers and 16 dims that knows a few words: encoding in milliseconds."""
+    return made(world / "tiny_bert", save_tiny_bert)
+
+
+@pytest.fixture(scope="session")
+def shop(world: Path, tiny_bert: Path) -> Path:
+    """The folder with a small shop's logs and truth."""
+
+    def write(folder: Path) -> None:
+        write_shop(loaded(write_config(folder, folder / "shop", tiny_bert)).shop, folder / "shop")
+
+    return made(world / "shop", write) / "shop"
+
+
+@pytest.fixture(scope="session")
+def lake(spark: SparkSession, world: Path, shop: Path, tiny_bert: Path) -> Lake:
+    """That shop's lake after its bulk load and one night: to be read, or run again, but not changed."""
+
+    def run(folder: Path) -> None:
+        config = loaded(write_config(folder, shop, tiny_bert))
+        run_nights(spark, config, "nightly", [BULK_UNTIL])
+        shutil.copytree(config.lake.path, folder / "before")
+        run_nights(spark, config, "nightly", [LAST])
+
+    folder = made(world / "nights", run)
+    config = loaded(folder / "config.yaml")
+    return Lake(config, folder / "config.yaml", hashes(spark, config), folder / "before")
+
+
+def made(folder: Path, make: Callable[[Path], None]) -> Path:
+    """The folder, filled by `make` unless another program has done so; what was left half made is made anew."""
+    done = folder / ".made"
+    if not done.exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        make(folder)
+        done.touch()
+    return folder
+
+
+def save_tiny_bert(folder: Path) -> None:
+    """Writes the model and its tokenizer."""
     import torch
     from transformers import BertConfig, BertModel, BertTokenizer
 
-    folder = tmp_path_factory.mktemp("tiny_bert")
     words = "[PAD] [UNK] [CLS] [SEP] [MASK] red blue shoe shirt lamp warm light trail the a of"
     vocab = {word: number for number, word in enumerate(words.split(" "))}
     BertTokenizer(vocab=vocab).save_pretrained(folder)
     sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
     torch.manual_seed(0)
     BertModel(BertConfig(vocab_size=len(vocab), max_position_embeddings=64, **sizes)).save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def shop(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path) -> Path:
-    """The folder with a small shop's logs and truth."""
-    folder = tmp_path_factory.mktemp("shop")
-    write_shop(loaded(write_config(folder, folder / "shop", tiny_bert)).shop, folder / "shop")
-    return folder / "shop"
-
-
-@pytest.fixture(scope="session")
-def lake(spark: SparkSession, shop: Path, tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Lake:
-    """That shop's lake after its bulk load and one night: to be read, or run again, but not changed."""
-    path = write_config(tmp_path_factory.mktemp("lake"), shop, tiny_bert)
-    config = loaded(path)
-    run_nights(spark, config, "nightly", [BULK_UNTIL])
-    before = Path(shutil.copytree(config.lake.path, tmp_path_factory.mktemp("before") / "lake"))
-    run_nights(spark, config, "nightly", [LAST])
-    return Lake(config, path, hashes(spark, config), before)

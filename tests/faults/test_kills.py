@@ -12,10 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from forked import KILLED, fault, fork, kill_after
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from forked import KILLED, fault, fork, kill_after
 from nightrank import tables
 from nightrank.config import Config
 from nightrank.errors import BugError
