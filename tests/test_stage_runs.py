@@ -46,7 +46,7 @@ def test_a_failed_stage_has_a_row_that_says_why_and_a_killed_night_is_made_up_fo
     assert rows["events"].reason.startswith("Stage 'events' of night 2026-01-09 failed: RuntimeError")
     monkeypatch.delenv("NIGHTRANK_FAULT")
     # A run that was killed had written the table `events`, but no row of it: as here, where one stage was run alone.
-    monkeypatch.setattr("nightrank.runner.note_stages", lambda *_: None)
+    monkeypatch.setattr("nightrank.runner.note_stages", lambda *_: {})
     run_nights(spark, config, "events", [BULK_UNTIL])
     monkeypatch.undo()
     run_nights(spark, config, "events", [BULK_UNTIL])

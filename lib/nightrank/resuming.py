@@ -76,5 +76,7 @@ def _commits(spark: SparkSession, config: Config, table: Table, known: Known) ->
 
 
 def _last_commit_in(commits: tuple[Commit, ...], span: Span) -> Commit | None:
-    """The newest commit that replaced any night of the span."""
+    """The newest commit that replaced any night of the span; None for a span of no nights."""
+    if span.first > span.last:
+        return None
     return next((c for c in commits if c.first <= span.last and span.first <= c.last), None)
