@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import os
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date
-from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession
 
@@ -27,22 +24,10 @@ from nightrank.stage_runs import FAILED, note_stages
 from nightrank.stages import JOBS, STAGES, Read, Stage
 from nightrank.stopping import stoppable, within
 from nightrank.storage import nights_of, read_table, replace_night, version_of
+from nightrank.summary import Summary, write_summary
 from nightrank.telling import tell_failure, tell_night
 
 log = logging.getLogger("nightrank")
-
-
-@dataclass
-class Summary:
-    """What one run did; written to run_summary.json whatever happens."""
-
-    status: str = "running"
-    reason: str = ""
-    night: str = ""
-    stage: str = ""
-    rows: dict[str, int] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
-    skipped: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -118,7 +103,7 @@ def _run_held(spark: SparkSession, config: Config, stages: Sequence[Stage], nigh
         tell_failure(config, stages, asdict(summary), error)
         raise
     finally:
-        _write_summary(config, summary)
+        write_summary(config, summary)
 
 
 def _note_stages(
@@ -161,7 +146,7 @@ def _run_night(
             rows = _run_explained(spark, config, stage, night, run)
         _show_progress("")
         _note_stage(summary, stage, rows, time.monotonic() - started)
-        _write_summary(config, summary)
+        write_summary(config, summary)
 
 
 def _run_explained(spark: SparkSession, config: Config, stage: Stage, night: Night, run: Run) -> int | None:
@@ -224,17 +209,6 @@ def _show_progress(line: str) -> None:
     if sys.stderr.isatty():
         sys.stderr.write(f"\r\033[K{line}")
         sys.stderr.flush()
-
-
-def _write_summary(config: Config, summary: Summary) -> None:
-    """Writes run_summary.json beside the tables, whole or not at all. Object stores keep none: the log has it."""
-    if "://" in config.lake.path:
-        return
-    folder = Path(config.lake.path)
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / ".run_summary.json.part"
-    partial.write_text(json.dumps(asdict(summary), indent=1) + "\n")
-    os.replace(partial, folder / "run_summary.json")
 
 
 def _first_line(error: BaseException) -> str:

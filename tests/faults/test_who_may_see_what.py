@@ -12,19 +12,22 @@ from pathlib import Path
 
 import pytest
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
 from nightrank import tables
+from nightrank.config import Config
 from nightrank.explaining import explained
+from nightrank.steps.pseudonyms import pseudonym_of, shopper
 from nightrank.storage import read_table
-from nights import INTERPRETED, LAST, Lake, loaded, write_config
+from nights import INTERPRETED, LAST, Lake, hashes, loaded, write_config
 
 ROOT = Path(__file__).parents[2]
 KEY = "0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a69788796a5b4c3d2e1f0"
 
 
 def canaries(shop: Path, spark: SparkSession, lake: Lake) -> set[bytes]:
-    """Raw ids, query texts of more than one word, pseudonyms of the night, and the key."""
-    found = {KEY}
+    """Ids of the night's logs and tables, and query texts of more than one word."""
+    found = set()
     for file in (shop / "logs" / str(LAST)).glob("*.ndjson"):
         for line in file.read_text().splitlines():
             record = json.loads(line)
@@ -43,29 +46,39 @@ def everything_said(folder: Path) -> Iterator[tuple[str, bytes]]:
             yield str(file.relative_to(folder)), file.read_bytes()
 
 
-def test_a_night_s_logs_mlflow_and_event_log_name_nobody(
+def test_a_night_on_one_core_is_the_same_night_and_its_logs_mlflow_and_event_log_name_nobody(
     spark: SparkSession, lake: Lake, shop: Path, tiny_bert: Path, tmp_path: Path
 ) -> None:
-    (tmp_path / "key").write_text(KEY)
     (tmp_path / "event_log").mkdir()
     logged = {"spark.eventLog.enabled": "true", "spark.eventLog.dir": f"file://{tmp_path}/event_log"}
-    settings = {**INTERPRETED, **logged}
-    path = write_config(
-        tmp_path, shop, tiny_bert, spark={"settings": settings}, source={"pseudonym_key_file": str(tmp_path / "key")}
-    )
+    other = {"master": "local[1,4]", "shuffle_partitions": 7, "settings": {**INTERPRETED, **logged}}
+    path = write_config(tmp_path, shop, tiny_bert, spark=other)
     shutil.copytree(lake.before, tmp_path / "lake", dirs_exist_ok=True)
     command = [sys.executable, "-m", "nightrank", "run", "nightly", "--config", str(path), "--run-date", str(LAST)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, check=False, env={**os.environ})
     assert done.returncode == 0, done.stderr[-3000:]
-    (tmp_path / "key").unlink()
+    tonights = {key: value for key, value in lake.hashes.items() if key[1] == str(LAST)}
+    assert hashes(spark, loaded(path), since=LAST) == tonights
     (tmp_path / "said").write_bytes(done.stdout + done.stderr)
-    wanted = canaries(shop, spark, Lake(loaded(path), path, {}, tmp_path))
+    wanted = canaries(shop, spark, lake)
     assert len(wanted) > 200
     looked_at = dict(everything_said(tmp_path))
     assert any(name.startswith("event_log/") for name in looked_at)
     assert {"said", "lake/mlflow.db", "lake/run_summary.json"} <= set(looked_at)
     found = {(name, one) for name, content in looked_at.items() for one in wanted if one in content}
     assert found == set()
+
+
+def test_the_key_of_the_pseudonyms_is_in_no_plan(spark: SparkSession, tmp_path: Path) -> None:
+    (tmp_path / "key").write_text(KEY)
+    config = Config.model_validate({"source": {"pseudonym_key_file": str(tmp_path / "key")}})
+    frame = spark.createDataFrame([("shopper-4711",)], "user_id string").select(shopper(F.col("user_id"), config))
+    (row,) = frame.collect()
+    assert row[0] == pseudonym_of("shopper-4711", KEY.encode())
+    plan = frame._jdf.queryExecution().toString()
+    assert "pseudonym" in plan
+    assert KEY not in plan
+    assert "shopper-4711" not in plan
 
 
 def test_an_error_repeats_nothing_of_a_row(spark: SparkSession) -> None:
