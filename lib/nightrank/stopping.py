@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -19,12 +19,10 @@ from nightrank.errors import TryAgainError
 @contextmanager
 def stoppable(spark: SparkSession) -> Iterator[None]:
     """A block that SIGTERM ends with TryAgainError, after Spark was told to drop its jobs: no commit is half made."""
-    try:
-        with _ended_by(signal.SIGTERM, "Stopped by SIGTERM: what was committed stands, the rest is for the next try."):
-            yield
-    except TryAgainError:
-        spark.sparkContext.cancelAllJobs()
-        raise
+    said = "Stopped by SIGTERM: what was committed stands, the rest is for the next try."
+    # Only then: a run that is refused may share its Spark with the one that holds the lease.
+    with _ended_by(signal.SIGTERM, said, spark.sparkContext.cancelAllJobs):
+        yield
 
 
 @contextmanager
@@ -46,8 +44,11 @@ def within(seconds: float | None, stage: str) -> Iterator[None]:
 
 
 @contextmanager
-def _ended_by(number: signal.Signals, message: str) -> Iterator[None]:
-    """A block that the signal ends with TryAgainError, whatever the code that it interrupts makes of an exception."""
+def _ended_by(number: signal.Signals, message: str, then: Callable[[], object] | None = None) -> Iterator[None]:
+    """A block that the signal ends with TryAgainError, whatever the code that it interrupts makes of an exception.
+
+    then: called when the signal has ended it.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -62,8 +63,10 @@ def _ended_by(number: signal.Signals, message: str) -> Iterator[None]:
         yield
     except Exception as error:
         # Py4J takes an exception in the middle of a call for a broken connection, and raises one of its own.
-        if came:
-            raise TryAgainError(message) from error
-        raise
+        if not came:
+            raise
+        if then:
+            then()
+        raise TryAgainError(message) from error
     finally:
         signal.signal(number, before)

@@ -53,6 +53,10 @@ def test_sigterm_cancels_spark_and_is_a_try_again() -> None:
     with pytest.raises(TryAgainError, match="SIGTERM"):
         stopped()
     assert cancelled == [True]
+    refused = pytest.raises(TryAgainError, match="another run")
+    with refused, stoppable(spark):  # type: ignore[arg-type]  # as above
+        raise TryAgainError("another run")
+    assert cancelled == [True]
     assert signal.getsignal(signal.SIGTERM) is before
 
 

@@ -127,19 +127,20 @@ def test_a_log_entry_that_is_cut_is_found(spark: SparkSession, two_nights: LakeC
 def test_a_night_on_a_spoilt_table_is_65_in_one_line_and_nothing_is_written(
     spark: SparkSession, own: Config, own_file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    profiles = data_file(spark, own.lake, tables.USER_PROFILES, LAST)
-    whole = profiles.read_bytes()
-    profiles.write_bytes(whole[: len(whole) // 2])
-    before = version_of(spark, own.lake, tables.SEGMENTS)
-    run = ["run", "segments", "--config", str(own_file), "--run-date", str(LAST), "--again"]
+    searches = data_file(spark, own.lake, tables.SEARCHES, LAST)
+    whole = searches.read_bytes()
+    searches.write_bytes(whole[: len(whole) // 2])
+    before = version_of(spark, own.lake, tables.QUERY_CLASSES)
+    run = ["run", "query_classes", "--config", str(own_file), "--run-date", str(LAST), "--again"]
     caplog.clear()
-    assert main(run) == 65
+    code = main(run)
+    searches.write_bytes(whole)
+    assert code == 65
     (said,) = [record.message for record in caplog.records if record.levelname == "ERROR"]
-    assert f"Stage 'segments' of night {LAST} failed: expected files as they were written" in said
-    assert profiles.name in said
+    assert f"Stage 'query_classes' of night {LAST} failed: expected files as they were written" in said
+    assert searches.name in said
     assert "\n" not in said
-    assert version_of(spark, own.lake, tables.SEGMENTS) == before
-    profiles.write_bytes(whole)
+    assert version_of(spark, own.lake, tables.QUERY_CLASSES) == before
     assert main(run) == 0
 
 
@@ -171,8 +172,9 @@ def test_a_spoilt_ranker_is_65_and_the_champion_s_rows_stand(
     artefact = Path(own.lake.path, "artefacts", f"{runs[0].ranker_id}.safetensors")
     whole = artefact.read_bytes()
     artefact.write_bytes(spoil(whole))
-    assert main(["run", "rerank", "--config", str(own_file), "--run-date", str(LAST), "--again"]) == 65
+    code = main(["run", "rerank", "--config", str(own_file), "--run-date", str(LAST), "--again"])
     artefact.write_bytes(whole)
+    assert code == 65
     assert f"expected sha256 {runs[0].ranker_id}" in caplog.text
     live = (tables.GATES, tables.EVALUATIONS, tables.PROMOTIONS, tables.RERANK_WEIGHTS)
     expected = {key: value for key, value in lake.hashes.items() if key[0] in {t.name for t in live}}
