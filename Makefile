@@ -1,4 +1,4 @@
-# make demo · make test · make check · make bench-<name> · make notebooks · make package · make package-env · make clean
+# make demo · make test · make test-long · make check · make bench-<name> · make notebooks · make package · make package-env · make clean
 # Each sets up what is missing, once: Java, a virtual environment with the pinned packages, Delta's jars.
 
 VENV ?= .venv
@@ -12,7 +12,7 @@ export PYTHONHASHSEED := 0
 # This checkout's code runs, also where VENV is shared by several checkouts.
 export PYTHONPATH := $(CURDIR)/lib
 
-.PHONY: demo test test-cluster check notebooks package package-env clean java
+.PHONY: demo test test-long check notebooks package package-env clean java
 
 demo: $(INSTALLED)
 	$(PYTHON) -m nightrank demo --config conf/demo.yaml
@@ -22,12 +22,13 @@ demo: $(INSTALLED)
 test: export NIGHTRANK_TEST_WORLD := build/test_world
 test: $(INSTALLED)
 	rm -rf $(NIGHTRANK_TEST_WORLD)
-	$(PYTHON) -m pytest -m "not cluster" $(filter-out tests/benchmarks/ tests/__pycache__/,$(sort $(dir $(wildcard tests/*/))))
-	$(PYTHON) -m pytest -m "not cluster" $(sort $(wildcard tests/test_*.py))
+	$(PYTHON) -m pytest -m "not long" $(filter-out tests/benchmarks/ tests/__pycache__/,$(sort $(dir $(wildcard tests/*/))))
+	$(PYTHON) -m pytest -m "not long" $(sort $(wildcard tests/test_*.py))
 
-# On local-cluster, some minutes each: the README's spark-submit lines in a clean shell, and an executor that is killed.
-test-cluster: $(INSTALLED)
-	$(PYTHON) -m pytest -m cluster tests/test_package.py tests/faults/test_executors.py
+# Some minutes each: the README's spark-submit lines in a clean shell, two executors one of which is killed, full disks,
+# kills at random times, a whole night in a process of its own whose every word is searched for names.
+test-long: $(INSTALLED)
+	$(PYTHON) -m pytest -m long tests
 
 check: $(INSTALLED)
 	$(PYTHON) -m ruff check lib jobs tests notebooks

@@ -105,7 +105,7 @@ def expected(lake: Lake) -> dict[tuple[str, str], str]:
     return {key: value for key, value in lake.hashes.items() if key[1] == str(LAST)}
 
 
-@pytest.mark.cluster
+@pytest.mark.long
 @pytest.mark.parametrize(("master", "partitions"), [("local[2]", 7), ("local-cluster[2,1,2048]", 3)])
 def test_the_readme_lines_run_where_nothing_of_the_project_is(
     spark: SparkSession,

@@ -11,8 +11,9 @@ import re
 import traceback
 from pathlib import Path
 
-from nightrank.errors import BugError, ContractError, DiskError, NightrankError
+from nightrank.errors import BugError, ContractError, DiskError, NightrankError, TryAgainError
 
+_RACE = re.compile(r"\[DELTA_(CONCURRENT_|METADATA_CHANGED|PROTOCOL_CHANGED)")
 _FULL = re.compile(r"No space left on device|Disk quota exceeded")
 # What Spark, Parquet, Hadoop's checksums and Delta say of files that are not what was written.
 _SPOILT = re.compile(
@@ -31,12 +32,14 @@ _IN_WORKER = re.compile(r'File "([^"]+)", line (\d+), in ')
 def explained(error: Exception, doing: str) -> NightrankError:
     """The error in this program's own terms, to be raised from it.
 
-    doing: what was not done, as `Stage 'items' of night 2026-01-10`. A full disk becomes DiskError, files that cannot
-    be read back ContractError, anything else BugError.
+    doing: what was not done, as `Stage 'items' of night 2026-01-10`. A lost race becomes
+    TryAgainError, a full disk DiskError, files that cannot be read back ContractError, anything else BugError.
     """
     if isinstance(error, NightrankError):
         return error
     said = f"{type(error).__name__}: {error}"
+    if _RACE.search(said):
+        return TryAgainError(f"{doing} failed: another program wrote to the same table meanwhile. Run it again.")
     if getattr(error, "errno", None) == errno.ENOSPC or _FULL.search(said):
         return DiskError(f"{doing} failed: the disk is full. What stood before stands. Free space and run it again.")
     if _SPOILT.search(said):

@@ -135,12 +135,14 @@ def swap_single(frame: DataFrame, lake: LakeConfig, table: Table, turn: int) -> 
 
     The caller reads the row again to see whose it is. turn: from 1, one more each time.
     """
-    from delta.exceptions import DeltaConcurrentModificationException
+    from delta import exceptions
 
+    # All are of lost races; they have no common ancestor but Spark's own.
+    lost = tuple(getattr(exceptions, name) for name in exceptions.__all__)
     writer = table.conform(frame).write.format("delta").mode("overwrite")
     try:
         _save(writer.option("txnAppId", FENCED).option("txnVersion", str(turn)), lake, table)
-    except DeltaConcurrentModificationException:
+    except lost:
         return
 
 

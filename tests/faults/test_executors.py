@@ -37,7 +37,7 @@ def executors_below(pid: int) -> list[int]:
     return [one for one in found if is_below(one)]
 
 
-@pytest.mark.cluster
+@pytest.mark.long
 def test_a_night_on_two_executors_one_of_which_is_killed_is_the_same_night(
     spark: SparkSession, lake: Lake, shop: Path, tiny_bert: Path, tmp_path: Path
 ) -> None:

@@ -48,6 +48,7 @@ def small_disk(folder: Path, kilobytes: int) -> Iterator[Path]:
         held.rename(folder)
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not _may_mount(), reason="only root may mount a small disk")
 @pytest.mark.parametrize("what", ["shuffle", "table"])
 def test_a_full_disk_is_74_and_the_next_run_is_exact(

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
 
@@ -73,6 +74,14 @@ def test_a_turn_is_taken_once(spark: SparkSession, config: Config) -> None:
     one, other = (Lease(1, 1, name, "h", 1, "a night", int(time.time()) + 500) for name in ("one", "other"))
     assert _swapped(spark, config, one).holder == "one"
     assert _swapped(spark, config, other).holder == "one"
+
+
+def test_of_many_that_want_a_turn_at_once_one_has_it(spark: SparkSession, config: Config) -> None:
+    assert _swapped(spark, config, Lease(1, 1, FREE, "h", 1, "nothing", 0)).turn == 1
+    wanted = [Lease(2, 2, f"holder {n}", "h", 1, "a night", int(time.time()) + 500) for n in range(4)]
+    with ThreadPoolExecutor(4) as at_once:
+        found = {lease.holder for lease in at_once.map(lambda one: _swapped(spark, config, one), wanted)}
+    assert len(found) == 1
 
 
 def test_the_late_commit_of_a_lost_lease_is_refused(spark: SparkSession, config: Config) -> None:

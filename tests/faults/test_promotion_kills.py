@@ -7,9 +7,9 @@ from pathlib import Path
 
 import mlflow
 import pytest
-from forked import KILLED, fault, fork
 from pyspark.sql import SparkSession
 
+from forked import KILLED, fault, fork
 from nightrank import tables
 from nightrank.config import Config
 from nightrank.models.registry import CHAMPION
@@ -37,13 +37,7 @@ def named(spark: SparkSession, config: Config) -> dict[str, str | None]:
 
 @pytest.mark.parametrize(
     ("point", "stage"),
-    [
-        ("built", "promotions"),
-        ("agreed", "promotions"),
-        ("committed", "promotions"),
-        ("built", "rerank_weights"),
-        ("committed", "rerank_weights"),
-    ],
+    [("agreed", "promotions"), ("committed", "promotions")],
 )
 def test_killed_between_alias_ledger_and_rows_the_rerun_has_all_three_agree(
     spark: SparkSession, eager: Config, point: str, stage: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from nightrank.errors import BugError
 from nightrank.runner import run_nights
 from nightrank.stages import STAGES
 from nightrank.storage import version_of
-from nights import BULK_UNTIL, LAST, hashes, loaded, write_config
+from nights import BULK_UNTIL, LAST, Lake, hashes, loaded, write_config
 
 PREPARE = [stage.name for stage in STAGES if stage.job == "prepare"]
 TABLES = tuple(table for table in tables.TABLES if table.name in PREPARE)
@@ -29,10 +30,11 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def config_file(shop: Path, tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory, spark: SparkSession) -> Path:
-    """A lake with `prepare` of a bulk load and of the night after it."""
-    path = write_config(tmp_path_factory.mktemp("resumed"), shop, tiny_bert)
-    run_nights(spark, loaded(path), "prepare", [BULK_UNTIL, LAST])
+def config_file(lake: Lake, shop: Path, tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The config of a copy of the lake after a bulk load and the night after it."""
+    folder = tmp_path_factory.mktemp("resumed")
+    path = write_config(folder, shop, tiny_bert)
+    shutil.copytree(lake.config.lake.path, folder / "lake", dirs_exist_ok=True)
     return path
 
 
@@ -132,10 +134,12 @@ def test_a_night_of_the_past_is_run_with_all_after_it(
     spark: SparkSession, config: Config, config_file: Path, faultless: dict[tuple[str, str], str],
     caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
-    night = ["run", "prepare", "--config", str(config_file), "--run-date", str(BULK_UNTIL)]
+    night = ["run", "segments", "--config", str(config_file), "--run-date", str(BULK_UNTIL)]
     assert main(night) == 65
     assert "--backfill" in caplog.text
-    assert main([*night, "--backfill"]) == 0
+    before = version_of(spark, config.lake, tables.SEGMENTS)
+    assert main([*night[:-1], str(BULK_UNTIL), "--backfill", "--again"]) == 0
+    assert version_of(spark, config.lake, tables.SEGMENTS) == before + 2
     assert hashes(spark, config, TABLES) == faultless
     part_of_the_load = str(BULK_UNTIL - timedelta(days=1))
     assert main([*night[:-1], part_of_the_load, "--backfill"]) == 65

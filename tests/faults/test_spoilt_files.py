@@ -60,9 +60,7 @@ def data_file(spark: SparkSession, lake: LakeConfig, table: Table = tables.SEGME
 
 
 def read_all(spark: SparkSession, two_nights: LakeConfig) -> str:
-    # Delta remembers what it has read of a table's log, and the file system's answers.
-    spark._jvm.org.apache.spark.sql.delta.DeltaLog.clearCache()
-    frame = read_table(spark, two_nights, tables.SEGMENTS, NIGHT, NIGHT + timedelta(days=1))
+    frame = read_table(spark, two_nights, tables.SEGMENTS, NIGHT, NIGHT)
     return content_hash(frame, tables.SEGMENTS)
 
 
@@ -117,6 +115,8 @@ def test_a_data_file_that_is_empty_cut_or_gone_is_found_and_named(
 
 
 def test_a_log_entry_that_is_cut_is_found(spark: SparkSession, two_nights: LakeConfig) -> None:
+    # Delta remembers what it has read of a table's log.
+    spark._jvm.org.apache.spark.sql.delta.DeltaLog.clearCache()
     log = sorted(Path(two_nights.path, "segments", "_delta_log").glob("*.json"))[-1]
     cut_short(log)
     found = refusal(spark, two_nights)
@@ -157,12 +157,10 @@ def not_a_number(content: bytes) -> bytes:
     "spoil",
     [
         lambda content: content[: len(content) // 2],
-        lambda content: content[:-1] + bytes([content[-1] ^ 1]),
         not_a_number,
         lambda _: pickle.dumps({"weights": [1.0]}),
-        lambda _: b"",
     ],
-    ids=["cut", "flipped", "nan", "a_renamed_pickle", "empty"],
+    ids=["cut", "nan", "a_renamed_pickle"],
 )
 def test_a_spoilt_ranker_is_65_and_the_champion_s_rows_stand(
     spark: SparkSession, lake: Lake, own: Config, own_file: Path, spoil: Callable[[bytes], bytes],

@@ -46,6 +46,7 @@ def everything_said(folder: Path) -> Iterator[tuple[str, bytes]]:
             yield str(file.relative_to(folder)), file.read_bytes()
 
 
+@pytest.mark.long
 def test_a_night_on_one_core_is_the_same_night_and_its_logs_mlflow_and_event_log_name_nobody(
     spark: SparkSession, lake: Lake, shop: Path, tiny_bert: Path, tmp_path: Path
 ) -> None:
