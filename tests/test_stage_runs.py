@@ -19,7 +19,7 @@ from nights import BULK_UNTIL, LAST, Lake, loaded, rows_of, write_config
 
 def test_a_night_has_a_row_a_stage_with_what_it_was_made_from(spark: SparkSession, lake: Lake) -> None:
     found = {row.stage: row for row in rows_of(spark, lake.config, STAGE_RUNS, LAST).collect()}
-    assert list(found) == sorted(stage.name for stage in STAGES)
+    assert sorted(found) == sorted(stage.name for stage in STAGES)
     for stage in STAGES:
         row = found[stage.name]
         assert (row.job, row.status, row.config_hash) == (stage.job, "stands", settings_hash(lake.config))

@@ -84,11 +84,17 @@ def test_the_key_of_the_pseudonyms_is_in_no_plan(spark: SparkSession, tmp_path: 
 
 def test_an_error_repeats_nothing_of_a_row(spark: SparkSession) -> None:
     frame = spark.createDataFrame([("shopper-4711", "red shoes")], "user_id string, query string")
+
+    def raising(batches):
+        for batch in batches:
+            raise ValueError(f"cannot use {batch.user_id[0]}")
+            yield batch
+
     told = []
     for spoilt in (
         frame.selectExpr("cast(user_id as int)"),
         frame.selectExpr("raise_error(concat('for ', query))"),
-        frame.mapInPandas(_raising, "a string"),
+        frame.mapInPandas(raising, "a string"),
     ):
         with pytest.raises(Exception, match=r"shopper-4711|red shoes") as caught:
             spoilt.collect()
@@ -96,9 +102,3 @@ def test_an_error_repeats_nothing_of_a_row(spark: SparkSession) -> None:
     assert not [line for line in told if "4711" in line or "red shoes" in line or "\n" in line]
     assert "CAST_INVALID_INPUT" in told[0]
     assert "at test_who_may_see_what.py:" in told[2]
-
-
-def _raising(batches):
-    for batch in batches:
-        raise ValueError(f"cannot use {batch.user_id[0]}")
-        yield batch
