@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -77,6 +78,18 @@ def write_config(folder: Path, logs: Path, encoder: Path, **sections: dict[str, 
     (folder / "lake").mkdir(parents=True, exist_ok=True)
     if not (folder / "lake" / "mlflow.db").exists():
         (folder / "lake" / "mlflow.db").write_bytes(_empty_store())
+    path = folder / "config.yaml"
+    path.write_text(yaml.safe_dump(values))
+    return path
+
+
+def copy_of(lake: Lake, folder: Path, before: bool = False, **sections: dict[str, Any]) -> Path:
+    """The config file of a copy of the lake in `folder`, as it is or as it was before LAST; sections are laid over."""
+    values = yaml.safe_load(lake.path.read_text())
+    own = {"lake": {"path": f"{folder}/lake"}, "mlflow": {"tracking_uri": f"sqlite:///{folder}/lake/mlflow.db"}}
+    for name, section in [*own.items(), *sections.items()]:
+        values[name] = {**values.get(name, {}), **section}
+    shutil.copytree(lake.before if before else lake.config.lake.path, folder / "lake", dirs_exist_ok=True)
     path = folder / "config.yaml"
     path.write_text(yaml.safe_dump(values))
     return path

@@ -26,7 +26,7 @@ from nightrank.session import LOCAL
 from nightrank.stages import JOBS
 from nightrank.storage import nights_of
 from nightrank.tables import TABLES
-from nights import BULK_UNTIL, LAST, Lake, hashes, loaded, write_config
+from nights import BULK_UNTIL, LAST, Lake, copy_of, hashes, loaded
 
 ROOT = Path(__file__).parents[1]
 SITE = Path(sysconfig.get_path("purelib"))
@@ -90,13 +90,6 @@ def readme_lines(heading: str) -> str:
     return below.split("```")[1]
 
 
-def night_before(lake: Lake, shop: Path, encoder: Path, folder: Path, **spark: object) -> Path:
-    """The config of a copy of the lake as it stood before the night LAST."""
-    path = write_config(folder, shop, encoder, spark=spark)
-    shutil.copytree(lake.before, folder / "lake", dirs_exist_ok=True)
-    return path
-
-
 def tonights(spark: SparkSession, config_path: Path) -> dict[tuple[str, str], str]:
     return hashes(spark, loaded(config_path), since=LAST)
 
@@ -110,8 +103,6 @@ def expected(lake: Lake) -> dict[tuple[str, str], str]:
 def test_the_readme_lines_run_where_nothing_of_the_project_is(
     spark: SparkSession,
     lake: Lake,
-    shop: Path,
-    tiny_bert: Path,
     machine: Machine,
     tmp_path: Path,
     master: str,
@@ -120,7 +111,7 @@ def test_the_readme_lines_run_where_nothing_of_the_project_is(
     """And give the tables of the lake, which was made in another process, on other cores, with other partitions."""
     quick = {**LOCAL, "spark.executor.extraJavaOptions": LOCAL["spark.driver.extraJavaOptions"]}
     own = {"master": None, "local_settings": False, "settings": quick, "shuffle_partitions": partitions}
-    config = night_before(lake, shop, tiny_bert, tmp_path, **own)
+    config = copy_of(lake, tmp_path, before=True, spark=own)
     assert {night for table in TABLES for night in nights_of(spark, loaded(config).lake, table)[-1:]} == {BULK_UNTIL}
     lines = readme_lines("spark-submit")
     for written, here in {
@@ -144,11 +135,10 @@ def test_the_readme_lines_run_where_nothing_of_the_project_is(
 
 @pytest.mark.slow
 def test_the_same_night_again_by_its_four_jobs_is_the_same_night(
-    spark: SparkSession, lake: Lake, shop: Path, tiny_bert: Path, tmp_path: Path
+    spark: SparkSession, lake: Lake, tmp_path: Path
 ) -> None:
     """Twice == once, and the four jobs one after another == nightly: no night of any table differs."""
-    config = write_config(tmp_path, shop, tiny_bert)
-    shutil.copytree(lake.config.lake.path, tmp_path / "lake", dirs_exist_ok=True)
+    config = copy_of(lake, tmp_path)
     night = ["--config", str(config), "--run-date", f"before:{LAST.replace(day=LAST.day + 1)}", "--again"]
     for job in JOBS:
         assert run_job(job, night) == 0

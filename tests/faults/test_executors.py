@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +14,7 @@ from pyspark.sql import SparkSession
 
 from nightrank.session import LOCAL
 from nightrank.stages import STAGES
-from nights import LAST, Lake, hashes, loaded, write_config
+from nights import LAST, Lake, copy_of, hashes, loaded
 
 ROOT = Path(__file__).parents[2]
 PREPARED = tuple(stage.table for stage in STAGES if stage.job == "prepare")
@@ -39,12 +38,11 @@ def executors_below(pid: int) -> list[int]:
 
 @pytest.mark.long
 def test_a_night_on_two_executors_one_of_which_is_killed_is_the_same_night(
-    spark: SparkSession, lake: Lake, shop: Path, tiny_bert: Path, tmp_path: Path
+    spark: SparkSession, lake: Lake, tmp_path: Path
 ) -> None:
     quick = {**LOCAL, "spark.executor.extraJavaOptions": LOCAL["spark.driver.extraJavaOptions"]}
     cluster = {"master": "local-cluster[2,1,2048]", "shuffle_partitions": 3, "settings": quick}
-    path = write_config(tmp_path, shop, tiny_bert, spark=cluster)
-    shutil.copytree(lake.before, tmp_path / "lake", dirs_exist_ok=True)
+    path = copy_of(lake, tmp_path, before=True, spark=cluster)
     command = [sys.executable, "-m", "nightrank", "run", "prepare", "--config", str(path), "--run-date", str(LAST)]
     log = tmp_path / "log"
     with log.open("w") as said:

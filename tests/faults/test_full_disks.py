@@ -15,7 +15,7 @@ from pyspark.sql import SparkSession
 
 from nightrank import tables
 from nightrank.runner import run_nights
-from nights import INTERPRETED, LAST, Lake, hashes, loaded, write_config
+from nights import INTERPRETED, LAST, Lake, copy_of, hashes, loaded
 
 ROOT = Path(__file__).parents[2]
 TABLE = (tables.ITEM_NEIGHBOURS,)
@@ -52,12 +52,11 @@ def small_disk(folder: Path, kilobytes: int) -> Iterator[Path]:
 @pytest.mark.skipif(not _may_mount(), reason="only root may mount a small disk")
 @pytest.mark.parametrize("what", ["shuffle", "table"])
 def test_a_full_disk_is_74_and_the_next_run_is_exact(
-    spark: SparkSession, lake: Lake, shop: Path, tiny_bert: Path, tmp_path: Path, what: str
+    spark: SparkSession, lake: Lake, tmp_path: Path, what: str
 ) -> None:
     scratch = tmp_path / "scratch"
     settings = {"spark.local.dir": str(scratch)} if what == "shuffle" else {}
-    path = write_config(tmp_path, shop, tiny_bert, spark={"settings": {**INTERPRETED, **settings}})
-    shutil.copytree(lake.config.lake.path, tmp_path / "lake", dirs_exist_ok=True)
+    path = copy_of(lake, tmp_path, spark={"settings": {**INTERPRETED, **settings}})
     config = loaded(path)
     table = tmp_path / "lake" / "item_neighbours"
     used = sum(file.stat().st_blocks for file in table.rglob("*")) // 2

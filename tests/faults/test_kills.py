@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 import random
-import shutil
 import signal
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
@@ -22,7 +20,7 @@ from nightrank.errors import BugError
 from nightrank.faults import POINTS
 from nightrank.runner import Run, run_nights, run_stage, the_night
 from nightrank.stages import STAGES
-from nights import LAST, Lake, hashes, loaded, write_config
+from nights import LAST, Lake, copy_of, hashes, loaded
 
 BY_NAME = {stage.name: stage for stage in STAGES}
 # The one that all others stand on, and the one that readers get. `make bench-soak` draws from all.
@@ -31,12 +29,9 @@ RANDOM_KILLS = 12
 
 
 @pytest.fixture(scope="module")
-def own(lake: Lake, shop: Path, tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Config:
+def own(lake: Lake, tmp_path_factory: pytest.TempPathFactory) -> Config:
     """A copy of the lake after its last night, to be fought over."""
-    folder = tmp_path_factory.mktemp("killed")
-    path = write_config(folder, shop, tiny_bert)
-    shutil.copytree(lake.config.lake.path, folder / "lake", dirs_exist_ok=True)
-    return loaded(path)
+    return loaded(copy_of(lake, tmp_path_factory.mktemp("killed")))
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import mlflow
@@ -14,16 +13,14 @@ from nightrank import tables
 from nightrank.config import Config
 from nightrank.models.registry import CHAMPION
 from nightrank.runner import run_nights
-from nights import LAST, Lake, loaded, rows_of, write_config
+from nights import LAST, Lake, copy_of, loaded, rows_of
 
 
 @pytest.fixture
-def eager(lake: Lake, shop: Path, tiny_bert: Path, tmp_path: Path) -> Config:
-    """A copy of the lake before its last night whose challenger is promoted whatever it is worth."""
+def eager(lake: Lake, tmp_path: Path) -> Config:
+    """A copy of the lake whose challenger is promoted whatever it is worth."""
     promotions = {"margin": 1.0, "least_gain": -1.0, "bootstrap": 50}
-    path = write_config(tmp_path, shop, tiny_bert, promotions=promotions)
-    shutil.copytree(lake.config.lake.path, tmp_path / "lake", dirs_exist_ok=True)
-    return loaded(path)
+    return loaded(copy_of(lake, tmp_path, promotions=promotions))
 
 
 def named(spark: SparkSession, config: Config) -> dict[str, str | None]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -22,7 +21,7 @@ from nightrank.errors import BugError
 from nightrank.runner import run_nights
 from nightrank.stages import STAGES
 from nightrank.storage import version_of
-from nights import BULK_UNTIL, LAST, Lake, hashes, loaded, write_config
+from nights import BULK_UNTIL, LAST, Lake, copy_of, hashes, loaded
 
 PREPARE = [stage.name for stage in STAGES if stage.job == "prepare"]
 TABLES = tuple(table for table in tables.TABLES if table.name in PREPARE)
@@ -30,12 +29,9 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def config_file(lake: Lake, shop: Path, tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def config_file(lake: Lake, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The config of a copy of the lake after a bulk load and the night after it."""
-    folder = tmp_path_factory.mktemp("resumed")
-    path = write_config(folder, shop, tiny_bert)
-    shutil.copytree(lake.config.lake.path, folder / "lake", dirs_exist_ok=True)
-    return path
+    return copy_of(lake, tmp_path_factory.mktemp("resumed"))
 
 
 @pytest.fixture(scope="module")

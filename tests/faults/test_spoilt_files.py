@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pickle
 import random
-import shutil
 from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
@@ -22,7 +21,7 @@ from nightrank.explaining import explained
 from nightrank.hashing import content_hash
 from nightrank.sections import LakeConfig
 from nightrank.storage import read_table, replace_night, version_of
-from nights import LAST, Lake, hashes, loaded, write_config
+from nights import LAST, Lake, copy_of, hashes, loaded
 
 NIGHT = date(2026, 1, 9)
 FLIPS = 100
@@ -40,12 +39,9 @@ def two_nights(spark: SparkSession, tmp_path: Path) -> LakeConfig:
 
 
 @pytest.fixture(scope="module")
-def own_file(lake: Lake, shop: Path, tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def own_file(lake: Lake, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The config of a copy of the shared lake, to be spoilt."""
-    folder = tmp_path_factory.mktemp("spoilt")
-    path = write_config(folder, shop, tiny_bert)
-    shutil.copytree(lake.config.lake.path, folder / "lake", dirs_exist_ok=True)
-    return path
+    return copy_of(lake, tmp_path_factory.mktemp("spoilt"))
 
 
 @pytest.fixture(scope="module")

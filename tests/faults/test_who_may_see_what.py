@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,7 +18,7 @@ from nightrank.config import Config
 from nightrank.explaining import explained
 from nightrank.steps.pseudonyms import pseudonym_of, shopper
 from nightrank.storage import read_table
-from nights import INTERPRETED, LAST, Lake, hashes, loaded, write_config
+from nights import INTERPRETED, LAST, Lake, copy_of, hashes, loaded
 
 ROOT = Path(__file__).parents[2]
 KEY = "0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a69788796a5b4c3d2e1f0"
@@ -48,13 +47,12 @@ def everything_said(folder: Path) -> Iterator[tuple[str, bytes]]:
 
 @pytest.mark.long
 def test_a_night_on_one_core_is_the_same_night_and_its_logs_mlflow_and_event_log_name_nobody(
-    spark: SparkSession, lake: Lake, shop: Path, tiny_bert: Path, tmp_path: Path
+    spark: SparkSession, lake: Lake, shop: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "event_log").mkdir()
     logged = {"spark.eventLog.enabled": "true", "spark.eventLog.dir": f"file://{tmp_path}/event_log"}
     other = {"master": "local[1,4]", "shuffle_partitions": 7, "settings": {**INTERPRETED, **logged}}
-    path = write_config(tmp_path, shop, tiny_bert, spark=other)
-    shutil.copytree(lake.before, tmp_path / "lake", dirs_exist_ok=True)
+    path = copy_of(lake, tmp_path, before=True, spark=other)
     command = [sys.executable, "-m", "nightrank", "run", "nightly", "--config", str(path), "--run-date", str(LAST)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, check=False, env={**os.environ})
     assert done.returncode == 0, done.stderr[-3000:]
