@@ -32,8 +32,8 @@ _IN_WORKER = re.compile(r'File "([^"]+)", line (\d+), in ')
 def explained(error: Exception, doing: str) -> NightrankError:
     """The error in this program's own terms, to be raised from it.
 
-    doing: what was not done, as `Stage 'items' of night 2026-01-10`. A lost race becomes
-    TryAgainError, a full disk DiskError, files that cannot be read back ContractError, anything else BugError.
+    doing: what was not done, as `Stage 'items' of night 2026-01-10`. A lost race becomes TryAgainError, a full disk
+    DiskError, files that cannot be read back ContractError, anything else BugError.
     """
     if isinstance(error, NightrankError):
         return error

@@ -54,18 +54,16 @@ def note_stages(
 ) -> dict[str, dict[str, str]]:
     """The version of each frame that each stage was made from, as the table now says.
 
-    Replaces the night's rows of these stages; of a stage that was not made now the row that is there stays.
-    summary: `rows` and `seconds` by stage of what was made now, and with the status `failed` the `stage` that failed
-    and the `reason`.
+    Replaces the night's rows of these stages; a row that tells of the table's last commit stays as it is. summary:
+    `seconds` by stage of what was made now, and with the status `failed` the `stage` that failed and the `reason`.
     """
     tonight = read_table(spark, config.lake, STAGE_RUNS, night.run_date, night.run_date).collect()
     held = {row["stage"]: tuple(row) for row in tonight}
-    standing = {row["stage"] for row in tonight if row["status"] == STANDS}
+    told_of = {row["stage"]: row["table_version"] for row in tonight if row["status"] == STANDS}
     commits = {
         stage: commit
         for stage in stages
-        if (stage.name in summary["rows"] or stage.name not in standing)
-        and (commit := last_commit(spark, config, stage, night, known))
+        if (commit := last_commit(spark, config, stage, night, known)) and told_of.get(stage.name) != commit.version
     }
     found = {**held, **_rows(spark, config, night, commits, summary["seconds"])}
     if summary["status"] == FAILED:
