@@ -45,6 +45,14 @@ def _no_job_is_left_running(spark: SparkSession) -> Iterator[None]:
     spark.sparkContext.cancelAllJobs()
 
 
+def test_the_same_night_three_times_is_one_night(
+    spark: SparkSession, own: Config, faultless: dict[tuple[str, str], str]
+) -> None:
+    for _ in range(3):
+        run_nights(spark, own, "nightly", [LAST])
+    assert hashes(spark, own) == faultless
+
+
 @pytest.mark.parametrize("stage", KILLED_STAGES)
 def test_killed_at_each_fail_point_the_rerun_has_the_faultless_tables(
     spark: SparkSession, own: Config, faultless: dict[tuple[str, str], str], stage: str
@@ -141,11 +149,3 @@ def with_killed_workers(frame: DataFrame, attempts: int) -> DataFrame:
         yield from batches
 
     return frame.mapInArrow(passed, frame.schema).withColumn("killed", F.lit(attempts)).drop("killed")
-
-
-def test_the_same_night_three_times_is_one_night(
-    spark: SparkSession, own: Config, faultless: dict[tuple[str, str], str]
-) -> None:
-    for _ in range(3):
-        run_nights(spark, own, "nightly", [LAST])
-    assert hashes(spark, own) == faultless

@@ -96,11 +96,11 @@ def test_killed_at_a_fail_point_the_rerun_has_the_faultless_tables(
     spark: SparkSession, config: Config, config_file: Path, faultless: dict[tuple[str, str], str]
 ) -> None:
     """kill -9 of the driver in a process of its own; its lease is taken over at once, as it died on this host."""
-    command = [sys.executable, "-m", "nightrank", "run", "prepare", "--config", str(config_file)]
+    command = [sys.executable, "-m", "nightrank", "run", "segments", "--config", str(config_file)]
     done = subprocess.run(
         [*command, "--run-date", str(LAST), "--again"],
         cwd=ROOT, capture_output=True, text=True, check=False,
-        env={**os.environ, "NIGHTRANK_TEST_FAULTS": "1", "NIGHTRANK_FAULT": "committed:events:kill"},
+        env={**os.environ, "NIGHTRANK_TEST_FAULTS": "1", "NIGHTRANK_FAULT": "committed:segments:kill"},
     )  # fmt: skip
     assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
     # Whoever reads now sees whole nights only.
