@@ -34,7 +34,13 @@ def named(spark: SparkSession, config: Config) -> dict[str, str | None]:
 
 @pytest.mark.parametrize(
     ("point", "stage"),
-    [("agreed", "promotions"), ("committed", "promotions")],
+    [
+        ("committed", "promotions"),
+        pytest.param("built", "promotions", marks=pytest.mark.long),
+        pytest.param("agreed", "promotions", marks=pytest.mark.long),
+        pytest.param("built", "rerank_weights", marks=pytest.mark.long),
+        pytest.param("committed", "rerank_weights", marks=pytest.mark.long),
+    ],
 )
 def test_killed_between_alias_ledger_and_rows_the_rerun_has_all_three_agree(
     spark: SparkSession, eager: Config, point: str, stage: str
