@@ -19,7 +19,7 @@ from nightrank.contract import Table
 from nightrank.hashing import hashes_by_night
 from nightrank.storage import read_table
 
-# Each of some hundred queries would be compiled for a few hundred rows: a third of a small night's time.
+# Each of some hundred queries would be compiled for a few hundred rows.
 INTERPRETED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
 FIRST_DAY = date(2026, 1, 1)
 BULK_UNTIL = date(2026, 1, 9)

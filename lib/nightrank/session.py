@@ -29,7 +29,7 @@ LOCAL = {
     "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m",
     "spark.databricks.delta.snapshotPartitions": "1",
     # Statistics of columns, check sums of a version's state and a checkpoint every ten commits pay on long logs and
-    # large files; here each costs more than the rows of a night.
+    # large files, which a laptop's lake has not.
     "spark.databricks.delta.stats.collect": "false",
     "spark.databricks.delta.writeChecksumFile.enabled": "false",
     "spark.databricks.delta.properties.defaults.checkpointInterval": "50",
