@@ -234,8 +234,8 @@ class _LastCommit:
 
 
 def _last_commit(spark: SparkSession, lake: LakeConfig, table: Table) -> _LastCommit:
-    # A restore says nothing of its lease: the commit that it undid does, and only tables and restores come between.
-    told = _delta_table(spark, lake, table).history(3)
+    # A restore says nothing of a lease, nor do the four commits of `nightrank clean`: an earlier one does.
+    told = _delta_table(spark, lake, table).history(10)
     history = told.select("version", "operationMetrics", "userMetadata").collect()
     said: dict[str, Any] = next((json.loads(row.userMetadata) for row in history if row.userMetadata), {})
     rows = int(history[0].operationMetrics.get("numOutputRows", 0))

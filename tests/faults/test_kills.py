@@ -11,7 +11,6 @@ from dataclasses import replace
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
 
 from forked import KILLED, fault, fork, kill_after
 from nightrank import tables
@@ -148,4 +147,4 @@ def with_killed_workers(frame: DataFrame, attempts: int) -> DataFrame:
             os.kill(os.getpid(), signal.SIGKILL)
         yield from batches
 
-    return frame.mapInArrow(passed, frame.schema).withColumn("killed", F.lit(attempts)).drop("killed")
+    return frame.mapInArrow(passed, frame.schema)
