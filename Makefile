@@ -17,13 +17,12 @@ export PYTHONPATH := $(CURDIR)/lib
 demo: $(INSTALLED)
 	$(PYTHON) -m nightrank demo --config conf/demo.yaml
 
-# Two programs, so that no one session of Spark has to remember all of it: steps and models, then whole nights. The
-# second finds the small shop and its lake that the first has made.
+# Two workers, each with a Spark of its own: one small night keeps little more than one core at work. The small shop and
+# its lake are made once, by whichever needs it first.
 test: export NIGHTRANK_TEST_WORLD := build/test_world
 test: $(INSTALLED)
 	rm -rf $(NIGHTRANK_TEST_WORLD)
-	$(PYTHON) -m pytest -m "not long" $(filter-out tests/benchmarks/ tests/__pycache__/,$(sort $(dir $(wildcard tests/*/))))
-	$(PYTHON) -m pytest -m "not long" $(sort $(wildcard tests/test_*.py))
+	$(PYTHON) -m pytest -m "not long" -n 2 --dist loadfile --no-loadscope-reorder tests
 
 # Some minutes each: the README's spark-submit lines in a clean shell, two executors one of which is killed, full disks,
 # kills at random times, a whole night in a process of its own whose every word is searched for names.

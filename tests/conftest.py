@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from pyspark.sql import SparkSession
 
 from nightrank.runner import run_nights
@@ -17,16 +18,24 @@ from nightrank.shop.ubi_log import write_shop
 from nights import BULK_UNTIL, INTERPRETED, LAST, Lake, hashes, loaded, write_config
 
 
+@pytest.hookimpl(trylast=True)  # after the tests that are not asked for are gone
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One worker makes the shared lake in the first file that reads it, the other does meanwhile what needs none."""
+    readers = dict.fromkeys(item.path for item in items if "lake" in getattr(item, "fixturenames", ()))
+    first = next(iter(readers), None)
+    items.sort(key=lambda item: 0 if item.path == first else 2 if item.path in readers else 1)
+
+
 @pytest.fixture(scope="session")
-def spark() -> Iterator[SparkSession]:
-    """The one session: two cores, four attempts a task, so that retries are tested too."""
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
+    """A worker's one session: two cores, four attempts a task, so that retries are tested too."""
     session = build_session(
         SparkConfig(
             master="local[2,4]",
             local_settings=True,
             shuffle_partitions=2,
             driver_memory="4g",
-            settings={"spark.sql.warehouse.dir": "build/warehouse", **INTERPRETED},
+            settings={"spark.sql.warehouse.dir": str(tmp_path_factory.mktemp("warehouse")), **INTERPRETED},
         )
     )
     yield session
@@ -35,7 +44,7 @@ def spark() -> Iterator[SparkSession]:
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the small shop and its lake lie: a new folder, or the one that the programs of one `make test` share."""
+    """Where the small shop and its lake lie: a new folder, or the one that the workers of one `make test` share."""
     shared = os.environ.get("NIGHTRANK_TEST_WORLD")
     return Path(shared).resolve() if shared else tmp_path_factory.mktemp("world")
 
@@ -72,13 +81,15 @@ def lake(spark: SparkSession, world: Path, shop: Path, tiny_bert: Path) -> Lake:
 
 
 def made(folder: Path, make: Callable[[Path], None]) -> Path:
-    """The folder, filled by `make` unless another program has done so; what was left half made is made anew."""
-    done = folder / ".made"
-    if not done.exists():
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        make(folder)
-        done.touch()
+    """The folder, filled by `make` unless another worker has done so; what was left half made is made anew."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{folder}.lock"):
+        done = folder / ".made"
+        if not done.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            make(folder)
+            done.touch()
     return folder
 
 

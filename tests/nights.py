@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 import tempfile
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -89,7 +90,12 @@ def copy_of(lake: Lake, folder: Path, before: bool = False, **sections: dict[str
     own = {"lake": {"path": f"{folder}/lake"}, "mlflow": {"tracking_uri": f"sqlite:///{folder}/lake/mlflow.db"}}
     for name, section in [*own.items(), *sections.items()]:
         values[name] = {**values.get(name, {}), **section}
-    shutil.copytree(lake.before if before else lake.config.lake.path, folder / "lake", dirs_exist_ok=True)
+    original = lake.before if before else Path(lake.config.lake.path)
+    shutil.copytree(original, folder / "lake", dirs_exist_ok=True)
+    with sqlite3.connect(folder / "lake" / "mlflow.db") as store:
+        # MLflow notes where an experiment's artefacts lie; the copy's go to the copy.
+        moved = "UPDATE experiments SET artifact_location = replace(artifact_location, ?, ?)"
+        store.execute(moved, (str(lake.config.lake.path), str(folder / "lake")))
     path = folder / "config.yaml"
     path.write_text(yaml.safe_dump(values))
     return path

@@ -35,6 +35,8 @@ FOLDER = Path("build/bench/soak")
 BULK_DAYS = 12
 NIGHTS = int(os.environ.get("NIGHTS", "15"))
 TRIES = 5
+# Each of some hundred queries a night would be compiled for a few hundred rows.
+INTERPRETED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,8 @@ def shop_config(folder: Path) -> Config:
     own = demo.model_copy(update={"shop": shop, "calendar": calendar, "training_examples": window, "ranker_runs": runs})
     found = config_in(folder, own)
     logs = config_in(FOLDER, own)
-    return found.model_copy(update={"shop": logs.shop, "source": logs.source})
+    spark = demo.spark.model_copy(update={"settings": INTERPRETED, "shuffle_partitions": 2})
+    return found.model_copy(update={"shop": logs.shop, "source": logs.source, "spark": spark})
 
 
 def written(config: Config, path: Path) -> Path:
@@ -87,19 +90,24 @@ def written(config: Config, path: Path) -> Path:
     return path
 
 
-def run(path: Path, *words: str, fault: Fault | None = None) -> int:
-    """The exit code of `nightrank run nightly`; minus the signal that killed it."""
+def start(path: Path, *words: str, fault: Fault | None = None) -> subprocess.Popen[bytes]:
+    """`nightrank run nightly` as a process; what it says goes into a log beside its config."""
     command = [sys.executable, "-m", "nightrank", "run", "nightly", "--config", str(path), *words]
     environment = {**os.environ, **(fault.environment if fault else {})}
     with (path.parent / "log").open("a") as log:
-        process = subprocess.Popen(command, env=environment, stderr=log, stdout=log)
-        if fault and fault.number:
-            deadline = time.monotonic() + fault.after
-            while process.poll() is None and time.monotonic() < deadline:
-                time.sleep(0.1)
-            if process.poll() is None:
-                process.send_signal(fault.number)
-        return process.wait()
+        return subprocess.Popen(command, env=environment, stderr=log, stdout=log)
+
+
+def run(path: Path, *words: str, fault: Fault | None = None) -> int:
+    """The exit code of `nightrank run nightly`; minus the signal that killed it."""
+    process = start(path, *words, fault=fault)
+    if fault and fault.number:
+        deadline = time.monotonic() + fault.after
+        while process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.1)
+        if process.poll() is None:
+            process.send_signal(fault.number)
+    return process.wait()
 
 
 def night_with(fault: Fault, config: Config, path: Path, night: date) -> int:
@@ -127,13 +135,14 @@ def main() -> None:
     path = written(faulty, FOLDER / "faulty" / "config.yaml")
     first = faulty.calendar.bulk_until
     assert first is not None
-    if code := run(written(faultless, FOLDER / "faultless" / "config.yaml")):
-        raise RuntimeError(f"the nights without faults ended with {code}")
+    beside = start(written(faultless, FOLDER / "faultless" / "config.yaml"))
     if code := run(path, "--run-date", str(first)):
         raise RuntimeError(f"the bulk load ended with {code}")
     seed = int(os.environ.get("SEED", "3"))
     nights = [first + timedelta(days=n) for n in range(1, NIGHTS + 1)]
     tries = [night_with(fault, faulty, path, night) for fault, night in zip(faults(seed), nights, strict=True)]
+    if code := beside.wait():
+        raise RuntimeError(f"the nights without faults ended with {code}")
     spark = build_session(faultless.spark)
     whole = (first, nights[-1], False)
     found = [

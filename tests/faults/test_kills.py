@@ -17,8 +17,10 @@ from nightrank import tables
 from nightrank.config import Config
 from nightrank.errors import BugError
 from nightrank.faults import POINTS
+from nightrank.lease import LEASE
 from nightrank.runner import Run, run_nights, run_stage, the_night
 from nightrank.stages import STAGES
+from nightrank.storage import read_single
 from nights import LAST, Lake, copy_of, hashes, loaded
 
 BY_NAME = {stage.name: stage for stage in STAGES}
@@ -102,7 +104,8 @@ def test_a_holder_that_was_stopped_and_wakes_up_commits_nothing(spark: SparkSess
     short = own.model_copy(update={"run": own.run.model_copy(update={"lease_seconds": 3})})
     other = short.model_copy(update={"segments": own.segments.model_copy(update={"min_shoppers": 1})})
     late = fork(lambda: run_nights(spark, other, "segments", [LAST]), **fault("built", "segments", "sleep=6"))
-    time.sleep(5)
+    while (held := read_single(spark, own.lake, LEASE)) is None or held["pid"] != late.pid:
+        time.sleep(0.1)
     late.send(signal.SIGSTOP)
     time.sleep(4)
     run_nights(spark, short, "segments", [LAST], again=True)

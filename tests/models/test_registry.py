@@ -185,6 +185,6 @@ def test_a_registry_that_is_down_is_said_in_time_and_the_lake_has_its_copy(world
             registry.log_ranker(config, ranker(1.0), ranker_id, TRAINING)
         with pytest.raises(TryAgainError):
             registry.point_alias(config, "champion", ranker_id, SECOND)
-        assert time.monotonic() - started < 20
+        assert time.monotonic() - started < 60
         assert "secret" not in str(found.value)
         assert registry.fetch_ranker(config, "runs:/nowhere/x", ranker_id).a == 1.0
