@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import date
 from typing import Annotated, Literal
@@ -16,11 +17,22 @@ def _within(name: str) -> str:
     return name
 
 
+def _pattern(text: str) -> str:
+    """The text; a ValueError for one that is no regular expression."""
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"expected a regular expression: {error}") from None
+    return text
+
+
 # What becomes a name elsewhere (of a column, a model, an experiment) cannot be more than a name there.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_. -]*$", max_length=200)]
 Place = Annotated[str, Field(pattern=r"^[A-Za-z0-9_/][A-Za-z0-9_./@ -]*$", max_length=500), AfterValidator(_within)]
 # Paths, addresses and patterns may hold anything that can be printed.
 Text = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]+$", max_length=4096)]
+
+Pattern = Annotated[Text, AfterValidator(_pattern)]
 
 
 class Section(BaseModel):
@@ -34,9 +46,13 @@ class SourceConfig(Section):
 
     A path may hold `{run_date}` (ISO date): then each night has a folder or file of its own and rows arrive with it.
     Without it the file is one static log and rows arrive on the date of their own time stamp.
+
+    Of conventions without a query id (ga4, snowplow): search_lists matches the names of lists that are search results;
+    within search_window_seconds a list answers its session's last term, and lists are pages of one search.
+    rewritten_days: for how many days ga4 rewrites a day table (3); events.duplicates_window_nights is at least that.
     """
 
-    convention: Literal["ubi", "canonical", "orders"] = "ubi"
+    convention: Literal["ubi", "canonical", "ga4", "metarank", "orders", "snowplow"] = "ubi"
     format: Literal["parquet", "json", "csv"] = "json"
     events: Text = "logs/{run_date}/events.ndjson"
     searches: Text | None = "logs/{run_date}/queries.ndjson"
@@ -48,6 +64,9 @@ class SourceConfig(Section):
     drop_user_ids: tuple[str, ...] = ()
     allow_empty: bool = False
     pseudonym_key_file: Text | None = None
+    search_lists: Pattern = "(?i)search"
+    search_window_seconds: int = Field(default=1800, ge=0)
+    rewritten_days: int = Field(default=3, ge=0)
 
 
 class CalendarConfig(Section):

@@ -9,10 +9,12 @@ from types import ModuleType
 from pyspark.sql import DataFrame, SparkSession
 
 from nightrank.config import Config
-from nightrank.sources import canonical, orders, ubi
+from nightrank.sources import canonical, ga4, metarank, orders, snowplow, ubi
 from nightrank.sources.reading import Arrivals, files_of
 
-CONVENTIONS: dict[str, ModuleType] = {"canonical": canonical, "orders": orders, "ubi": ubi}
+CONVENTIONS: dict[str, ModuleType] = {
+    "canonical": canonical, "ga4": ga4, "metarank": metarank, "orders": orders, "snowplow": snowplow, "ubi": ubi,
+}  # fmt: skip
 KINDS = ("events", "searches", "items")
 
 

@@ -136,3 +136,8 @@ def widened(column: Column, found: T.DataType, wanted: T.DataType) -> Column:
         inner, outer = found.elementType, wanted.elementType
         return F.transform(column, lambda one: widened(one, inner, outer))
     return column.try_cast(wanted)
+
+
+def filled(text: Column) -> Column:
+    """The text, or null where it is blank."""
+    return F.when(F.trim(text) != "", text)

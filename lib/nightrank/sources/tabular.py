@@ -2,15 +2,46 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped] # py4j has no type hints
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
+from nightrank.contract import DATE, STRINGS
 from nightrank.errors import ContractError
-from nightrank.sources.parsing import BAD, parsed_lines, twin
+from nightrank.sources.parsing import BAD, fits, from_text, parsed_lines, twin, widened
 from nightrank.sources.reading import Arrivals, find, night_of_file, read_lines, refuse_rowless
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The columns of a log, which of them must be there, and which fields of their structs."""
+
+    columns: T.StructType
+    required: frozenset[str] = frozenset()
+    required_inside: frozenset[str] = frozenset()
+
+
+def read_shaped(
+    spark: SparkSession, form: str, template: str, shape: Shape, asked: Arrivals, allow_empty: bool
+) -> DataFrame:
+    """The shape's columns from files of `form`, with problems and night; columns that they lack are null.
+
+    Raises ContractError for required columns that are not there and for Parquet columns of another type.
+    """
+    if form == "parquet":
+        rows = read_parquet(spark, template, shape.columns, asked, allow_empty)
+        require_columns(rows, shape.required, template)
+        return _taken(rows, shape, template)
+    rows = read_text_columns(spark, form, template, shape.columns, asked, allow_empty)
+    if rows.columns != [BAD, "night"]:
+        require_columns(rows, shape.required, template)
+    lacking = [field for field in shape.columns.fields if field.name not in rows.columns]
+    absent = {field.name: F.lit(None).cast(twin(field.dataType)) for field in lacking}
+    return from_text(rows.withColumns(absent), shape.columns)
 
 
 def read_text_columns(
@@ -63,6 +94,27 @@ def require_columns(frame: DataFrame, required: frozenset[str], template: str) -
             f"Source '{template}' cannot be used: expected columns {', '.join(lacking)}, found only "
             f"{', '.join(sorted(frame.columns))}. Add them to the log, or name them in section source of the config."
         )
+
+
+def _taken(rows: DataFrame, shape: Shape, template: str) -> DataFrame:
+    there = {field.name: field.dataType for field in rows.schema.fields}
+    wanted = shape.columns.fields
+    wrong = [
+        f"{field.name}: expected {field.dataType.simpleString()}, found {there[field.name].simpleString()}"
+        for field in wanted
+        if field.name in there and not fits(there[field.name], field.dataType, shape.required_inside)
+    ]
+    if wrong:
+        raise ContractError(
+            f"Source '{template}' cannot be used: {'; '.join(wrong)}. Write the columns in these types."
+        )
+    values = [
+        widened(F.col(field.name), there[field.name], field.dataType).alias(field.name)
+        if field.name in there
+        else F.lit(None).cast(field.dataType).alias(field.name)
+        for field in wanted
+    ]
+    return rows.select(*values, F.array().cast(STRINGS).alias("problems"), F.col("night").cast(DATE).alias("night"))
 
 
 def _read_csv(spark: SparkSession, template: str, asked: Arrivals, allow_empty: bool) -> DataFrame:

@@ -11,10 +11,11 @@ from pyspark.sql import functions as F
 from nightrank.config import Config
 from nightrank.contract import DOUBLE, STRING, STRINGS, TIME, columns
 from nightrank.sources.canonical import read_catalogue
-from nightrank.sources.parsing import BAD, ill_typed, moment, parsed_lines, problems, typed
+from nightrank.sources.parsing import BAD, filled, ill_typed, moment, parsed_lines, problems, typed
 from nightrank.sources.reading import Arrivals, arriving, read_lines
+from nightrank.sources.seen_items import seen_items
 from nightrank.sources.ubi_slates import HIT_IDS, slate, slate_is_ill_typed, with_shown
-from nightrank.tables import ANONYMOUS, CATALOGUE, RAW_EVENTS, RAW_ITEMS, RAW_SEARCHES
+from nightrank.tables import ANONYMOUS, RAW_EVENTS, RAW_SEARCHES
 
 ACTIONS = {
     "click": "click", "item_click": "click", "product_click": "click", "add_to_cart": "cart", "cart": "cart",
@@ -95,20 +96,9 @@ def read_items(spark: SparkSession, config: Config, asked: Arrivals) -> DataFram
     events = _documents(spark, config.source.events, asked, config).filter("action_name IS NOT NULL")
     known = F.lower("action_name").isin(*ACTIONS, *config.source.ignored_actions)
     said = F.col("event_attributes.object")
-    title = F.coalesce(*[_filled(said[name]) for name in ("title", "name", "description")])
-    seen = (
-        events.filter(known)
-        .select(_item_id(config).alias("item_id"), title.alias("title"), "ts", "arrived")
-        .filter("item_id IS NOT NULL")
-        .withColumn("updated_at", F.when(F.col("title").isNotNull(), F.col("ts")))
-        .groupBy("item_id", "arrived")
-        .agg(F.max(F.struct("updated_at", "title")).alias("newest"))
-        .select("item_id", "arrived", "newest.*")
-        .withColumn("title", F.coalesce("title", "item_id"))
-        .withColumn("problems", F.array().cast(STRINGS))
-    )
-    unsaid = {name: F.lit(None).cast(kind) for name, kind in CATALOGUE.items() if name not in seen.columns}
-    return seen.withColumns(unsaid).select(*RAW_ITEMS.names)
+    title = F.coalesce(*[filled(said[name]) for name in ("title", "name", "description")])
+    item = _item_id(config).alias("item_id")
+    return seen_items(events.filter(known).select(item, title.alias("title"), "ts", "arrived"))
 
 
 def _documents(spark: SparkSession, path: str, asked: Arrivals, config: Config) -> DataFrame:
@@ -126,20 +116,20 @@ def _is_event(config: Config) -> Column:
 def _item_id(config: Config) -> Column:
     said = F.col("event_attributes.object")
     if config.source.object_id_field is None:
-        return _filled(said["object_id"])
+        return filled(said["object_id"])
     named = F.coalesce(said["object_id_field"] == config.source.object_id_field, F.lit(True))
-    return F.when(named, _filled(said["object_id"]))
+    return F.when(named, filled(said["object_id"]))
 
 
 def _user() -> Column:
-    return F.coalesce(_filled(F.col("client_id")), _filled(F.col("user_id")), F.lit(ANONYMOUS))
+    return F.coalesce(filled(F.col("client_id")), filled(F.col("user_id")), F.lit(ANONYMOUS))
 
 
 def _event_id() -> Column:
     """The log's own id, else a hash of what the document says: a line sent twice is then a duplicate."""
     said = F.to_json(F.struct("user_id", "action_name", "query_id", "session_id", "timestamp", "event_attributes"))
     hashed = F.sha2(F.when(F.col(BAD).isNull(), said).otherwise(F.col("value")), 256)
-    return F.coalesce(_filled(F.col("event_id")), _filled(F.col("message_id")), hashed)
+    return F.coalesce(filled(F.col("event_id")), filled(F.col("message_id")), hashed)
 
 
 def _action() -> Column:
@@ -150,7 +140,3 @@ def _action() -> Column:
 
 def _time_is_ill() -> Column:
     return ill_typed(F.col("timestamp"), TIME)
-
-
-def _filled(text: Column) -> Column:
-    return F.when(F.trim(text) != "", text)
