@@ -19,15 +19,15 @@ demo: $(INSTALLED)
 
 # Two workers, each with a Spark of its own: one small night keeps little more than one core at work. The small shop and
 # its lake are made once, by whichever needs it first.
-test: export NIGHTRANK_TEST_WORLD := build/test_world
+PYTEST = rm -rf $(NIGHTRANK_TEST_WORLD) && $(PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+test test-long: export NIGHTRANK_TEST_WORLD := build/test_world
 test: $(INSTALLED)
-	rm -rf $(NIGHTRANK_TEST_WORLD)
-	$(PYTHON) -m pytest -m "not long" -n 2 --dist loadfile --no-loadscope-reorder tests
+	$(PYTEST) -m "not long" tests
 
 # Some minutes each: the README's spark-submit lines in a clean shell, two executors one of which is killed, full disks,
 # kills at random times, a whole night in a process of its own whose every word is searched for names.
 test-long: $(INSTALLED)
-	$(PYTHON) -m pytest -m long tests
+	$(PYTEST) -m long tests
 
 check: $(INSTALLED)
 	$(PYTHON) -m ruff check lib jobs tests notebooks

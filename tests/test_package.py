@@ -53,7 +53,7 @@ class Machine:
         }
         return subprocess.run(
             ["bash", "-euo", "pipefail", "-c", lines],
-            cwd=self.package, env=clean, capture_output=True, text=True, check=False, timeout=300,
+            cwd=self.package, env=clean, capture_output=True, text=True, check=False, timeout=900,
         )  # fmt: skip
 
 

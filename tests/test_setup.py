@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 JOBS = ("prepare", "encode", "train", "rerank", "nightly")
 COMMANDS = {
     "demo": "-m nightrank demo --config conf/demo.yaml",
-    "test": '-m pytest -m "not long" -n 2',
+    "test": '-m "not long" tests',
     "check": "-m mypy",
     "bench-online-retail": "tests/benchmarks/bench_online_retail.py",
 }

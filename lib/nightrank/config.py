@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from nightrank.errors import ConfigError
 from nightrank.sections import (
     CalendarConfig,
+    DeliveriesConfig,
     EncoderConfig,
     EvaluationsConfig,
     EventsConfig,
@@ -52,6 +53,7 @@ class Config(Section):
     spark: SparkConfig = SparkConfig()
     run: RunConfig = RunConfig()
     mlflow: MlflowConfig = MlflowConfig()
+    deliveries: DeliveriesConfig = DeliveriesConfig()
     events: EventsConfig = EventsConfig()
     items: ItemsConfig = ItemsConfig()
     searches: SearchesConfig = SearchesConfig()

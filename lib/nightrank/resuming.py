@@ -22,8 +22,8 @@ from nightrank.sources import listing
 from nightrank.stages import Read, Span, Stage
 from nightrank.storage import Commit, commits_of
 
-# Where tables lie, what tracks them and how much machine there is change no row.
-CHANGES_NO_ROW = {"spark", "lake", "mlflow", "run", "shop", "calendar"}
+# Where tables lie, what tracks them, how much machine there is and when a night is refused change no row.
+CHANGES_NO_ROW = {"spark", "lake", "mlflow", "run", "deliveries", "shop", "calendar"}
 Made = Mapping[str, Any]
 Known = dict[str, tuple[Commit, ...]]
 

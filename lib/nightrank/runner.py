@@ -8,11 +8,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date
+from functools import partial
 
 from pyspark.sql import DataFrame, SparkSession
 
 from nightrank import tables
 from nightrank.config import Config
+from nightrank.deliveries import refuse_odd_delivery
 from nightrank.errors import ContractError, NightrankError, TryAgainError, UsageError
 from nightrank.explaining import explained
 from nightrank.faults import fail_point, refuse_faults
@@ -179,8 +181,9 @@ def run_stage(spark: SparkSession, config: Config, stage: Stage, night: Night, r
         stage.agreed(built, night, config)
     fail_point("agreed", stage.name)
     rows = replace_night(
-        built, config.lake, stage.table, night.first_arrival, night.run_date, made, run.fencing if run else None
-    )
+        built, config.lake, stage.table, night.first_arrival, night.run_date, made, run.fencing if run else None,
+        judge=partial(refuse_odd_delivery, spark, config, stage.table, night) if run and _is_delivered(stage) else None,
+    )  # fmt: skip
     if run:
         run.known.pop(stage.name, None)
     fail_point("committed", stage.name)
@@ -189,6 +192,10 @@ def run_stage(spark: SparkSession, config: Config, stage: Stage, night: Night, r
         stage.published(written, versions, config)
     fail_point("published", stage.name)
     return rows
+
+
+def _is_delivered(stage: Stage) -> bool:
+    return "accepted" in stage.table.partitions
 
 
 def _versions(spark: SparkSession, config: Config, stage: Stage) -> dict[str, int]:

@@ -145,6 +145,20 @@ class EventsConfig(Section):
     duplicates_window_nights: int = 3
 
 
+class DeliveriesConfig(Section):
+    """When a delivery is no night: shares of rows in quarantine, and rows against the same weekday of other weeks.
+
+    expected: reasons that say nothing against a log. fewer, more: by which share of their median a night's rows may
+    fall short of or exceed the last four same weekdays'.
+    """
+
+    warn_quarantined: float = Field(default=0.01, ge=0)
+    refuse_quarantined: float = Field(default=0.05, ge=0)
+    expected: tuple[str, ...] = ("duplicate", "empty_slate")
+    fewer: float = Field(default=0.6, ge=0, le=1)
+    more: float = Field(default=3.0, ge=0)
+
+
 class ItemsConfig(Section):
     """The catalogue: what text is encoded and which facets an item has."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -19,7 +19,7 @@ from nightrank.sections import LakeConfig
 
 # One application to Delta: of two commits under this name the one with the lower number is not made.
 FENCED = "nightrank"
-# Commits that one lease may make to one table before its numbers would meet the next lease's.
+# More commits than one lease ever makes to one table: then its numbers would meet the next lease's.
 COMMITS_A_LEASE = 1_000_000_000
 
 
@@ -35,12 +35,10 @@ class Commit:
 
 
 def address(lake: LakeConfig, table: Table) -> str:
-    """What the table is called: its name in the catalog's schema, or the path where its files lie.
-
-    Local paths are made absolute: Delta takes a relative one for a catalog name.
-    """
+    """What the table is called: its name in the catalog's schema, or the path where its files lie."""
     if lake.schema_name:
         return f"{lake.schema_name}.{table.name}"
+    # A relative path would be a catalog name to Delta.
     root = lake.path if "://" in lake.path else os.path.abspath(lake.path)
     return f"{root.rstrip('/')}/{table.name}"
 
@@ -62,8 +60,7 @@ def read_table(
     """
     if first > last or not stands(spark, lake, table):
         return spark.createDataFrame([], table.schema)
-    frame = _load(spark, lake, table)
-    frame = frame.where(F.col("run_date").between(F.lit(first), F.lit(last)))
+    frame = _load(spark, lake, table).where(F.col("run_date").between(F.lit(first), F.lit(last)))
     if accepted_only and "accepted" in table.partitions:
         frame = frame.where("accepted")
     return table.conform(frame, with_run_date=True)
@@ -71,13 +68,14 @@ def read_table(
 
 def replace_night(
     frame: DataFrame, lake: LakeConfig, table: Table, first: date, last: date, note: Mapping[str, Any] | None = None,
-    fencing: int | None = None,
+    fencing: int | None = None, judge: Callable[[], None] | None = None,
 ) -> int:  # fmt: skip
     """How many rows the nights first..last of the table hold after being replaced by `frame`, in one commit.
 
     A frame without run_date belongs to the night `last`. Where the table may not be empty and no row (no accepted row)
-    came, the commit is rolled back, so that what stood before stands, and ContractError is raised. note: kept in the
-    commit, see commits_of. fencing: the lease's number; TryAgainError where a later lease has written to the table.
+    came, or where `judge` raises it, the commit is rolled back, so that what stood before stands, and ContractError is
+    raised. judge: called when the rows can be read. note: kept in the commit, see commits_of. fencing: the lease's
+    number; TryAgainError where a later lease has written to the table.
     """
     spark = frame.sparkSession
     if "run_date" not in frame.columns:
@@ -92,12 +90,13 @@ def replace_night(
     _refuse_if_fenced_off(table, fencing, found.fencing)
     # Replacing nothing by nothing makes no commit: the last one's rows are not tonight's.
     rows = found.rows if found.version > before else 0
-    if not table.may_be_empty and not (rows and _any_accepted(spark, lake, table, first, last)):
+    try:
+        _refuse_empty(spark, lake, table, first, last, rows)
+        if judge:
+            judge()
+    except ContractError:
         _delta_table(spark, lake, table).restoreToVersion(before)
-        raise ContractError(
-            f"Night {last} of table '{table.name}' is refused: expected accepted rows, found none of {rows}. "
-            f"What stood before stands. See the reasons with `nightrank tables`, and the paths in section 'source'."
-        )
+        raise
     return rows
 
 
@@ -105,11 +104,10 @@ def commits_of(spark: SparkSession, lake: LakeConfig, table: Table, most: int = 
     """The table's commits that replaced nights, newest first; what was undone by a restore is left out."""
     if not stands(spark, lake, table):
         return ()
-    history = _delta_table(spark, lake, table).history(most)
+    told = ("version", "operation", "operationParameters", "operationMetrics", "userMetadata")
     found: list[Commit] = []
     undone_after = None
-    told = history.select("version", "operation", "operationParameters", "operationMetrics", "userMetadata")
-    for row in told.collect():
+    for row in _delta_table(spark, lake, table).history(most).select(*told).collect():
         if undone_after is None or row.version <= undone_after:
             undone_after = None
             if row.operation == "RESTORE":
@@ -169,8 +167,8 @@ def forget_nights(spark: SparkSession, lake: LakeConfig, table: Table, before: d
 
 def compact(spark: SparkSession, lake: LakeConfig, table: Table, first: date) -> int:
     """How many small files of the nights from `first` on became larger ones; the rows stay as they are."""
-    found = _delta_table(spark, lake, table).optimize().where(f"run_date >= '{first}'").executeCompaction()
-    metrics = found.select("metrics.numFilesRemoved").first()
+    compaction = _delta_table(spark, lake, table).optimize().where(f"run_date >= '{first}'")
+    metrics = compaction.executeCompaction().select("metrics.numFilesRemoved").first()
     return int(metrics[0]) if metrics else 0
 
 
@@ -235,14 +233,18 @@ class _LastCommit:
 
 def _last_commit(spark: SparkSession, lake: LakeConfig, table: Table) -> _LastCommit:
     # A restore says nothing of a lease, nor do the four commits of `nightrank clean`: an earlier one does.
-    told = _delta_table(spark, lake, table).history(10)
-    history = told.select("version", "operationMetrics", "userMetadata").collect()
+    columns = ("version", "operationMetrics", "userMetadata")
+    history = _delta_table(spark, lake, table).history(10).select(*columns).collect()
     said: dict[str, Any] = next((json.loads(row.userMetadata) for row in history if row.userMetadata), {})
     rows = int(history[0].operationMetrics.get("numOutputRows", 0))
     return _LastCommit(int(history[0].version), rows, said.get("fencing"))
 
 
-def _any_accepted(spark: SparkSession, lake: LakeConfig, table: Table, first: date, last: date) -> bool:
-    if "accepted" not in table.partitions:
-        return True
-    return not read_table(spark, lake, table, first, last).isEmpty()
+def _refuse_empty(spark: SparkSession, lake: LakeConfig, table: Table, first: date, last: date, rows: int) -> None:
+    judged = "accepted" in table.partitions
+    empty = not rows or (judged and read_table(spark, lake, table, first, last).isEmpty())
+    if empty and not table.may_be_empty:
+        raise ContractError(
+            f"Night {last} of table '{table.name}' is refused: expected accepted rows, found none of {rows}. "
+            f"What stood before stands. See the reasons with `nightrank tables`, and the paths in section 'source'."
+        )

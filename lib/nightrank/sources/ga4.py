@@ -52,29 +52,10 @@ def read_events(spark: SparkSession, config: Config, asked: Arrivals) -> DataFra
     The export has no event id: it is a hash of what the row says of the item, and the item's place in it.
     """
     export = _export(spark, config, asked, config.source.rewritten_days)
-    named = F.create_map(*[F.lit(word) for pair in ACTIONS.items() for word in pair])
-    behaviour = F.col("event_name").isin(*ACTIONS) | F.col("event_name").isNull()
-    each = export.where(behaviour).select("*", F.posexplode_outer("items").alias("place", "item"))
-    told = F.to_json(F.struct("ts", "session_key", "event_name", "item", "place", "problems"))
-    events = each.select(
-        F.sha2(told, 256).alias("event_id"),
-        "ts",
-        "user_id",
-        named[F.col("event_name")].alias("action"),
-        filled(F.col("item.item_id")).alias("item_id"),
-        "session_id",
-        "session_key",
-        _list_name(F.col("item")).alias("list_name"),
-        "item.quantity",
-        "item.price",
-        F.lit(None).cast(DOUBLE).alias("rating"),
-        F.col("device.category").alias("device"),
-        "arrived",
-        "problems",
-    )
     searches = listed_searches(_listed(export, config), config.source.search_window_seconds)
+    events = _of_nights(_item_events(export), asked, config)
     seconds = round(config.searches.attribution_hours * 3600)
-    return with_query_ids(_of_nights(events, asked, config), searches, seconds).select(*RAW_EVENTS.names)
+    return with_query_ids(events, searches, seconds).select(*RAW_EVENTS.names)
 
 
 def read_searches(spark: SparkSession, config: Config, asked: Arrivals) -> DataFrame:
@@ -122,6 +103,30 @@ def _export(spark: SparkSession, config: Config, asked: Arrivals, days: int) -> 
     # A day table ends with the shop's day: west of Greenwich its last hours are the next day's, and arrive with that.
     next_day = F.date_add("arrived", 1)
     return rows_of_days.withColumn("arrived", F.when(F.to_date("ts") == next_day, next_day).otherwise(F.col("arrived")))
+
+
+def _item_events(export: DataFrame) -> DataFrame:
+    """RAW_EVENTS but query_id, with session_key and list_name: a row an item of each event."""
+    named = F.create_map(*[F.lit(word) for pair in ACTIONS.items() for word in pair])
+    behaviour = F.col("event_name").isin(*ACTIONS) | F.col("event_name").isNull()
+    each = export.where(behaviour).select("*", F.posexplode_outer("items").alias("place", "item"))
+    told = F.to_json(F.struct("ts", "session_key", "event_name", "item", "place", "problems"))
+    return each.select(
+        F.sha2(told, 256).alias("event_id"),
+        "ts",
+        "user_id",
+        named[F.col("event_name")].alias("action"),
+        filled(F.col("item.item_id")).alias("item_id"),
+        "session_id",
+        "session_key",
+        _list_name(F.col("item")).alias("list_name"),
+        "item.quantity",
+        "item.price",
+        F.lit(None).cast(DOUBLE).alias("rating"),
+        F.col("device.category").alias("device"),
+        "arrived",
+        "problems",
+    )
 
 
 def _of_nights(events: DataFrame, asked: Arrivals, config: Config) -> DataFrame:

@@ -17,6 +17,8 @@ LISTED = columns(
     ts=TIME, session_key=STRING, session_id=STRING, user_id=STRING, list_name=STRING, term=STRING, item_ids=STRINGS,
     indexes=INTS, device=STRING, arrived=DATE,
 )  # fmt: skip
+# What the lists of one search have in common.
+KEYS = ("session_key", "list_name", "term")
 
 
 def listed_searches(listed: DataFrame, window_seconds: int) -> DataFrame:
@@ -27,35 +29,17 @@ def listed_searches(listed: DataFrame, window_seconds: int) -> DataFrame:
     theirs, in the order shown, each at its first place. Places are the log's where it says all of them, counted from
     0 or 1, and the order shown where it does not or says one twice.
     """
-    terms = _with_terms(listed, window_seconds).where((F.size("item_ids") > 0) & F.col("term").isNotNull())
-    keys = ["session_key", "list_name", "term"]
-    page = F.struct("ts", F.arrays_zip("item_ids", "indexes").alias("shown"))
-    searches = (
-        _with_turns(terms, keys, window_seconds)
-        .groupBy(*keys, "turn")
-        .agg(
-            F.min("ts").alias("ts"),
-            F.min("arrived").alias("arrived"),
-            *[F.min(name).alias(name) for name in ("session_id", "user_id", "device")],
-            F.flatten(F.transform(F.sort_array(F.collect_list(page)), lambda one: one["shown"])).alias("shown"),
-        )
-    )
-    told = F.concat_ws("\n", *keys, F.unix_micros("ts").cast(STRING))
-    return searches.select(
-        "session_key",
-        "list_name",
-        F.sha2(told, 256).alias("query_id"),
-        "ts",
-        "user_id",
-        F.col("term").alias("query"),
-        _slate(F.col("shown")).alias("slate"),
-        "session_id",
-        "device",
-        F.lit(None).cast(STRING).alias("policy_id"),
-        F.lit(False).alias("derived"),
-        "arrived",
-        F.array().cast(STRINGS).alias("problems"),
-    ).select("session_key", "list_name", *RAW_SEARCHES.names)
+    answering = _with_terms(listed, window_seconds).where((F.size("item_ids") > 0) & F.col("term").isNotNull())
+    runs = _runs(answering, window_seconds)
+    made = {
+        "query_id": F.sha2(F.concat_ws("\n", *KEYS, F.unix_micros("ts").cast(STRING)), 256),
+        "query": F.col("term"),
+        "slate": _slate(F.col("shown")),
+        "policy_id": F.lit(None).cast(STRING),
+        "derived": F.lit(False),
+        "problems": F.array().cast(STRINGS),
+    }
+    return runs.withColumns(made).select("session_key", "list_name", *RAW_SEARCHES.names)
 
 
 def with_query_ids(events: DataFrame, searches: DataFrame, window_seconds: int) -> DataFrame:
@@ -91,12 +75,23 @@ def _in_session() -> WindowSpec:
     return Window.partitionBy("session_key").orderBy(*order).rowsBetween(Window.unboundedPreceding, 0)
 
 
-def _with_turns(lists: DataFrame, keys: list[str], window_seconds: int) -> DataFrame:
-    """Lists with the number of the run, within their keys, that they belong to."""
-    in_order = Window.partitionBy(*keys).orderBy("ts", F.xxhash64("item_ids", "indexes"))
+def _runs(lists: DataFrame, window_seconds: int) -> DataFrame:
+    """A row a run of lists that follow each other within the window: KEYS, ts, `shown` in order, and whose it is."""
+    in_order = Window.partitionBy(*KEYS).orderBy("ts", F.xxhash64("item_ids", "indexes"))
     gap = F.unix_micros("ts") - F.unix_micros(F.lag("ts").over(in_order))
     begins = F.coalesce(gap > window_seconds * 1_000_000, F.lit(True)).cast(INT)
-    return lists.withColumn("begins", begins).withColumn("turn", F.sum("begins").over(in_order))
+    page = F.struct("ts", F.arrays_zip("item_ids", "indexes").alias("shown"))
+    return (
+        lists.withColumn("begins", begins)
+        .withColumn("turn", F.sum("begins").over(in_order))
+        .groupBy(*KEYS, "turn")
+        .agg(
+            F.min("ts").alias("ts"),
+            F.min("arrived").alias("arrived"),
+            *[F.min(name).alias(name) for name in ("session_id", "user_id", "device")],
+            F.flatten(F.transform(F.sort_array(F.collect_list(page)), lambda one: one["shown"])).alias("shown"),
+        )
+    )
 
 
 def _slate(shown: Column) -> Column:

@@ -52,31 +52,8 @@ def read_events(spark: SparkSession, config: Config, asked: Arrivals) -> DataFra
     Where an event names several products, each has the event's id with its place among them.
     """
     enriched = _enriched(spark, config, asked)
-    named = F.create_map(*[F.lit(word) for pair in ACTIONS.items() for word in pair])
-    behaviour = F.col("type").isin(*ACTIONS) | (F.col("type").isNull() & (F.size("problems") > 0))
-    each = enriched.where(behaviour & (F.col("arrived") >= F.lit(asked.first))).select(
-        "*", F.posexplode_outer(PRODUCTS).alias("place", "product")
-    )
-    event_id = filled(F.col("event_id"))
-    events = each.select(
-        F.when(F.coalesce("place", F.lit(0)) == 0, event_id)
-        .otherwise(F.concat_ws(":", event_id, "place"))
-        .alias("event_id"),
-        "ts",
-        "user_id",
-        named[F.col("type")].alias("action"),
-        filled(F.col("product.id")).alias("item_id"),
-        "session_id",
-        "session_key",
-        F.when(F.col("type") == "list_click", F.col("list_name")).alias("list_name"),
-        "product.quantity",
-        "product.price",
-        F.lit(None).cast(DOUBLE).alias("rating"),
-        F.lower("dvce_type").alias("device"),
-        "arrived",
-        "problems",
-    )
     searches = listed_searches(_listed(enriched, config), config.source.search_window_seconds)
+    events = _product_events(enriched.where(F.col("arrived") >= F.lit(asked.first)))
     seconds = round(config.searches.attribution_hours * 3600)
     return with_query_ids(events, searches, seconds).select(*RAW_EVENTS.names)
 
@@ -124,6 +101,30 @@ def _enriched(spark: SparkSession, config: Config, asked: Arrivals) -> DataFrame
         }
     )
     return arriving(known, wider)
+
+
+def _product_events(enriched: DataFrame) -> DataFrame:
+    """RAW_EVENTS but query_id, with session_key and list_name: a row a product of each event."""
+    named = F.create_map(*[F.lit(word) for pair in ACTIONS.items() for word in pair])
+    behaviour = F.col("type").isin(*ACTIONS) | (F.col("type").isNull() & (F.size("problems") > 0))
+    each = enriched.where(behaviour).select("*", F.posexplode_outer(PRODUCTS).alias("place", "product"))
+    further = F.concat_ws(":", filled(F.col("event_id")), "place")
+    return each.select(
+        F.when(F.coalesce("place", F.lit(0)) == 0, filled(F.col("event_id"))).otherwise(further).alias("event_id"),
+        "ts",
+        "user_id",
+        named[F.col("type")].alias("action"),
+        filled(F.col("product.id")).alias("item_id"),
+        "session_id",
+        "session_key",
+        F.when(F.col("type") == "list_click", F.col("list_name")).alias("list_name"),
+        "product.quantity",
+        "product.price",
+        F.lit(None).cast(DOUBLE).alias("rating"),
+        F.lower("dvce_type").alias("device"),
+        "arrived",
+        "problems",
+    )
 
 
 def _listed(enriched: DataFrame, config: Config) -> DataFrame:

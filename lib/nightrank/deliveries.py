@@ -1,0 +1,72 @@
+"""Whether what was delivered may be a night: how much of it is quarantined, how many rows came in other weeks."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from statistics import median
+
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+
+from nightrank.config import Config
+from nightrank.contract import Holds, Table
+from nightrank.errors import ContractError
+from nightrank.nights import Night
+from nightrank.storage import read_table
+
+log = logging.getLogger("nightrank")
+# So many weeks are compared with; a younger log is not judged by its rows.
+WEEKS = 4
+
+
+def refuse_odd_delivery(spark: SparkSession, config: Config, table: Table, night: Night) -> None:
+    """Raises ContractError for a night of which too much is quarantined, or that has far fewer or more rows than the
+    median of the last four same weekdays; warns of less. For tables with quarantine; a bulk load's rows are compared
+    with nothing.
+
+    Rows whose only reasons are deliveries.expected are no sign of anything: a repeated event, a search without results.
+    """
+    rows, quarantined = _counts(spark, config, table, night)
+    share, limits = quarantined / max(rows, 1), config.deliveries
+    if share > limits.refuse_quarantined:
+        raise ContractError(
+            f"Night {night.run_date} of table '{table.name}' is refused: expected at most "
+            f"{limits.refuse_quarantined:.1%} of its rows in quarantine, found {share:.1%} ({quarantined} of {rows}). "
+            "What stood before stands. Mend the log, or for a night that is right as it is raise "
+            "deliveries.refuse_quarantined."
+        )
+    if share > limits.warn_quarantined:
+        log.warning("table=%s night=%s quarantined=%.4f", table.name, night.run_date, share)
+    if table.holds is Holds.CHANGE and not night.bulk:
+        _refuse_odd_number(_usual(spark, config, table, night), rows, table, night, config)
+
+
+def _refuse_odd_number(usual: float | None, rows: int, table: Table, night: Night, config: Config) -> None:
+    limits = config.deliveries
+    if usual is None:
+        return
+    fewest, most = usual * (1 - limits.fewer), usual * (1 + limits.more)
+    if not fewest <= rows <= most:
+        raise ContractError(
+            f"Night {night.run_date} of table '{table.name}' is refused: expected {fewest:.0f} to {most:.0f} rows (the "
+            f"last {WEEKS} {night.run_date:%A}s have {usual:.0f}), found {rows}. What stood before stands. Deliver the "
+            "log again, or for a night that is right as it is raise deliveries.fewer or deliveries.more."
+        )
+
+
+def _counts(spark: SparkSession, config: Config, table: Table, night: Night) -> tuple[int, int]:
+    """How many rows the night has, and how many are in quarantine for more than what is expected."""
+    rows = read_table(spark, config.lake, table, night.first_arrival, night.run_date, accepted_only=False)
+    expected = F.array(*[F.lit(reason) for reason in config.deliveries.expected]).cast("array<string>")
+    odd = F.count(F.when(F.size(F.array_except("reasons", expected)) > 0, 1))
+    counted = rows.agg(F.count(F.lit(1)).alias("rows"), odd.alias("odd")).first()
+    return (int(counted["rows"]), int(counted["odd"])) if counted else (0, 0)
+
+
+def _usual(spark: SparkSession, config: Config, table: Table, night: Night) -> float | None:
+    """The median number of rows of the last same weekdays; None where the lake does not hold them all."""
+    days = [night.run_date - timedelta(weeks=n) for n in range(1, WEEKS + 1)]
+    held = read_table(spark, config.lake, table, days[-1], days[0], accepted_only=False)
+    counts = [row["count"] for row in held.where(F.col("run_date").isin(days)).groupBy("run_date").count().collect()]
+    return median(counts) if len(counts) == WEEKS else None
