@@ -5,7 +5,9 @@ Signals reach Python's main thread only: a run in any other is not stopped by th
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +16,9 @@ from types import FrameType
 from pyspark.sql import SparkSession
 
 from nightrank.errors import TryAgainError
+
+# How long a signal that something has swallowed goes unheard.
+AGAIN_SECONDS = 0.5
 
 
 @contextmanager
@@ -47,26 +52,52 @@ def within(seconds: float | None, stage: str) -> Iterator[None]:
 def _ended_by(number: signal.Signals, message: str, then: Callable[[], object] | None = None) -> Iterator[None]:
     """A block that the signal ends with TryAgainError, whatever the code that it interrupts makes of an exception.
 
-    then: called when the signal has ended it.
+    The signal is sent again until the block has ended: Py4J, for one, tries a command again when an exception comes
+    while it is being sent. then: called when the signal has ended it.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    came: list[int] = []
+    stop, ended, senders = TryAgainError(message), threading.Event(), list[threading.Thread]()
 
-    def end(signal_number: int, _: FrameType | None) -> None:
-        came.append(signal_number)
-        raise TryAgainError(message)
+    def end(_: int, __: FrameType | None) -> None:
+        if not senders:
+            senders.append(threading.Thread(target=_send_until, args=(number, ended), daemon=True))
+            senders[0].start()
+        # What tidies up after it is not to be interrupted again.
+        if not _is_being_handled(stop):
+            raise stop
 
     before = signal.signal(number, end)
     try:
         yield
+        if senders:
+            raise stop
     except Exception as error:
         # Py4J takes an exception in the middle of a call for a broken connection, and raises one of its own.
-        if not came:
+        if not senders:
             raise
         if then:
             then()
         raise TryAgainError(message) from error
     finally:
+        ended.set()
+        for sender in senders:
+            sender.join()
         signal.signal(number, before)
+
+
+def _send_until(number: signal.Signals, ended: threading.Event) -> None:
+    while not ended.wait(AGAIN_SECONDS):
+        os.kill(os.getpid(), number)
+
+
+def _is_being_handled(stop: Exception) -> bool:
+    """Whether the code that runs now is there because of that exception, or of one that came of it."""
+    error, seen = sys.exc_info()[1], set[int]()
+    while error is not None and id(error) not in seen:
+        if error is stop:
+            return True
+        seen.add(id(error))
+        error = error.__cause__ or error.__context__
+    return False

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import time
+from contextlib import suppress
 from types import SimpleNamespace
 
 import pytest
 
 from nightrank.errors import ConfigError, TryAgainError
 from nightrank.faults import fail_point, refuse_faults
-from nightrank.stopping import stoppable, within
+from nightrank.stopping import AGAIN_SECONDS, stoppable, within
 
 
 def test_faults_are_refused_without_the_switch(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,3 +75,26 @@ def test_a_deadline_is_a_try_again_that_names_the_stage() -> None:
         pass
     with within(None, "searches"):
         time.sleep(0.3)
+
+
+def test_a_stop_that_is_swallowed_comes_again_and_what_tidies_up_is_left_alone() -> None:
+    """Py4J sends a command again when an exception comes while it is being sent."""
+    steps = []
+    late = pytest.raises(TryAgainError, match=r"within 0\.1 s")
+    with late, within(0.1, "searches"):
+        try:
+            time.sleep(5)
+        except TryAgainError:
+            steps.append("swallowed")
+        try:
+            time.sleep(60)
+            steps.append("went on")
+        finally:
+            time.sleep(3 * AGAIN_SECONDS)
+            steps.append("tidied up")
+    assert steps == ["swallowed", "tidied up"]
+
+
+def test_a_stop_that_is_swallowed_at_the_end_is_one_all_the_same() -> None:
+    with pytest.raises(TryAgainError, match=r"within 0\.1 s"), within(0.1, "searches"), suppress(TryAgainError):
+        time.sleep(5)
