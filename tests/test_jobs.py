@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,9 @@ from nightrank import tables
 from nightrank.cli import main, run_job
 from nightrank.shop.ubi_log import write_shop
 from nightrank.storage import nights_of, read_table
-from nights import BULK_UNTIL, LAST, Lake, loaded, write_config
+from nights import BULK_UNTIL, LAST, Lake, copy_of, loaded, write_config
 
-NEXT = "2026-01-10"
+NEXT = LAST + timedelta(days=1)
 
 
 @pytest.fixture(scope="module")
@@ -103,29 +104,33 @@ def test_dangerous_spark_settings_are_78(config: Path, section: str, values: dic
 
 
 def test_a_night_without_events_is_refused_and_last_night_stands(
-    config: Path, tmp_path: Path, spark: SparkSession, caplog: pytest.LogCaptureFixture
+    lake: Lake, shop: Path, tmp_path: Path, spark: SparkSession, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert run_job("prepare", ["--config", str(config), "--run-date", str(BULK_UNTIL)]) == 0
+    shutil.copytree(shop / "logs" / str(NEXT), tmp_path / "logs" / str(NEXT))
     # A page of lines, none of which is an event.
-    (tmp_path / "shop" / "logs" / NEXT / "events.ndjson").write_text('{"action_name": "click"}\nnot json\n')
-    assert run_job("prepare", ["--config", str(config), "--run-date", NEXT]) == 65
+    (tmp_path / "logs" / str(NEXT) / "events.ndjson").write_text('{"action_name": "click"}\nnot json\n')
+    names = {"events": "events.ndjson", "searches": "queries.ndjson", "items": "items.jsonl"}
+    delivered = {kind: f"{tmp_path}/logs/{{run_date}}/{name}" for kind, name in names.items()}
+    config = copy_of(lake, tmp_path, source=delivered)
+    assert run_job("prepare", ["--config", str(config), "--run-date", str(NEXT)]) == 65
     assert "expected accepted rows" in caplog.text
-    lake = loaded(config).lake
+    lake_now = loaded(config).lake
     for table in (tables.EVENTS, tables.USER_PROFILES):
-        assert nights_of(spark, lake, table)[-1] == BULK_UNTIL
-    summary = json.loads(Path(lake.path, "run_summary.json").read_text())
-    assert (summary["status"], summary["stage"], summary["night"]) == ("failed", "events", NEXT)
-    _told_of_both_nights(loaded(config).mlflow.tracking_uri)
+        assert nights_of(spark, lake_now, table)[-1] == LAST
+    summary = json.loads(Path(lake_now.path, "run_summary.json").read_text())
+    assert (summary["status"], summary["stage"], summary["night"]) == ("failed", "events", str(NEXT))
+    _told_of_each_night(loaded(config).mlflow.tracking_uri)
 
 
-def _told_of_both_nights(uri: str) -> None:
-    """MLflow has a run of each, with what the first was made from."""
+def _told_of_each_night(uri: str) -> None:
+    """MLflow has a run of each, with what the bulk load was made from."""
     import mlflow
 
     client = mlflow.MlflowClient(uri, uri)
     experiment = client.get_experiment_by_name("nightrank/prepare").experiment_id
     runs = {run.data.tags["night"]: run for run in client.search_runs([experiment])}
-    assert {night: run.info.status for night, run in runs.items()} == {str(BULK_UNTIL): "FINISHED", NEXT: "FAILED"}
+    ended = {str(BULK_UNTIL): "FINISHED", str(LAST): "FINISHED", str(NEXT): "FAILED"}
+    assert {night: run.info.status for night, run in runs.items()} == ended
     first = runs[str(BULK_UNTIL)]
     assert first.data.metrics["rows/user_profiles"] > 0
     assert first.data.metrics["seconds/events"] > 0

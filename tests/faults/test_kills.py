@@ -115,6 +115,18 @@ def test_a_holder_that_was_stopped_and_wakes_up_commits_nothing(spark: SparkSess
     assert hashes(spark, own, (tables.SEGMENTS,)) == stands
 
 
+@pytest.mark.parametrize("days", [-1, 1])
+def test_a_clock_that_is_a_day_off_changes_no_row(
+    spark: SparkSession, own: Config, faultless: dict[tuple[str, str], str], monkeypatch: pytest.MonkeyPatch, days: int
+) -> None:
+    right = time.time
+    with monkeypatch.context() as patched:
+        patched.setattr(time, "time", lambda: right() + days * 24 * 3600)
+        run_nights(spark, own, "user_profiles", [LAST], again=True)
+    found = hashes(spark, own, (tables.USER_PROFILES,))
+    assert found == {key: value for key, value in faultless.items() if key[0] == "user_profiles"}
+
+
 @pytest.mark.parametrize(("attempts", "ends_well"), [(1, True), (99, False)])
 def test_a_python_worker_that_is_killed(
     spark: SparkSession, own: Config, faultless: dict[tuple[str, str], str], attempts: int, ends_well: bool
