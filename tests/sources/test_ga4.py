@@ -81,6 +81,7 @@ def test_pages_of_one_list_are_one_search_of_the_sessions_last_term(spark: Spark
         (("5", "7", "6"), [5, 7, 6]),
         (("1", "1", "2"), [1, 2, 3]),
         (("1", "", "x"), [1, 2, 3]),
+        (("-2147483648", "1", "2"), [1, 2, 3]),
     ],
 )
 def test_places_are_the_logs_or_the_order_shown(

@@ -10,7 +10,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 from pyspark.sql.window import WindowSpec
 
-from nightrank.contract import DATE, DOUBLE, FLAG, INT, INTS, STRING, STRINGS, TIME, columns
+from nightrank.contract import DATE, DOUBLE, FLAG, INT, INTS, LONG, STRING, STRINGS, TIME, columns
 from nightrank.tables import RAW_SEARCHES
 
 LISTED = columns(
@@ -51,11 +51,9 @@ def with_query_ids(events: DataFrame, searches: DataFrame, window_seconds: int) 
     asked = searches.groupBy("session_key").agg(F.collect_list(shown).alias("asked"))
 
     def answers(one: Column) -> Column:
-        age = F.unix_micros("ts") - F.unix_micros(one["ts"])
+        in_time = _micros_between(one["ts"], F.col("ts")).between(0, window_seconds * 1_000_000)
         same_list = F.coalesce(one["list_name"] == F.col("list_name"), F.lit(True))
-        return (
-            age.between(0, window_seconds * 1_000_000) & same_list & F.array_contains(one["item_ids"], F.col("item_id"))
-        )
+        return in_time & same_list & F.array_contains(one["item_ids"], F.col("item_id"))
 
     answered = F.transform(F.filter("asked", answers), lambda one: F.struct(one["ts"], one["query_id"]))
     joined = events.join(asked, on="session_key", how="left")
@@ -65,7 +63,7 @@ def with_query_ids(events: DataFrame, searches: DataFrame, window_seconds: int) 
 def _with_terms(listed: DataFrame, window_seconds: int) -> DataFrame:
     own = F.when(F.trim("term") != "", F.struct(F.col("term").alias("term"), F.col("ts").alias("since")))
     latest = F.last(own, ignorenulls=True).over(_in_session())
-    fresh = F.unix_micros("ts") - F.unix_micros(latest["since"]) <= window_seconds * 1_000_000
+    fresh = _micros_between(latest["since"], F.col("ts")) <= window_seconds * 1_000_000
     return listed.select(*LISTED.names).withColumn("term", F.when(fresh, latest["term"]))
 
 
@@ -78,7 +76,7 @@ def _in_session() -> WindowSpec:
 def _runs(lists: DataFrame, window_seconds: int) -> DataFrame:
     """A row a run of lists that follow each other within the window: KEYS, ts, `shown` in order, and whose it is."""
     in_order = Window.partitionBy(*KEYS).orderBy("ts", F.xxhash64("item_ids", "indexes"))
-    gap = F.unix_micros("ts") - F.unix_micros(F.lag("ts").over(in_order))
+    gap = _micros_between(F.lag("ts").over(in_order), F.col("ts"))
     begins = F.coalesce(gap > window_seconds * 1_000_000, F.lit(True)).cast(INT)
     page = F.struct("ts", F.arrays_zip("item_ids", "indexes").alias("shown"))
     return (
@@ -98,16 +96,22 @@ def _slate(shown: Column) -> Column:
     """The slate of the items shown, from an array of (item_ids, indexes)."""
     ids = F.array_distinct(F.transform(shown, lambda one: one["item_ids"]))
     places = F.transform(ids, lambda item: F.element_at(F.filter(shown, lambda s: s["item_ids"] == item), 1)["indexes"])
-    said = F.forall(places, lambda place: place.isNotNull()) & (F.size(F.array_distinct(places)) == F.size(places))
-    base = F.when(F.array_min(places) < 1, 1 - F.array_min(places)).otherwise(F.lit(0))
+    possible = F.forall(places, lambda place: F.coalesce(place >= 0, F.lit(False)))
+    said = possible & (F.size(F.array_distinct(places)) == F.size(places))
+    base = F.when(F.array_min(places) == 0, F.lit(1)).otherwise(F.lit(0))
 
     def entry(item: Column, at: Column) -> Column:
         return F.struct(
             item.alias("item_id"),
-            F.when(said, F.get(places, at) + base).otherwise(at + 1).cast(INT).alias("position"),
+            F.when(said, (F.get(places, at).cast(LONG) + base).try_cast(INT)).otherwise(at + 1).alias("position"),
             F.lit(None).cast(DOUBLE).alias("base_score"),
             F.lit(False).cast(FLAG).alias("sponsored"),
             F.lit(None).cast(DOUBLE).alias("propensity"),
         )
 
     return F.transform(ids, entry)
+
+
+def _micros_between(one: Column, other: Column) -> Column:
+    """Null where either is, or where a log says times so far from each other that they are none."""
+    return F.try_subtract(F.unix_micros(other), F.unix_micros(one))
