@@ -22,7 +22,7 @@ PREPARED = tuple(stage.table for stage in STAGES if stage.job == "prepare")
 
 def executors_below(pid: int) -> list[int]:
     """The process ids of a local cluster's executors."""
-    listed = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(["ps", "-eww", "-o", "pid,ppid,args"], capture_output=True, text=True, check=True).stdout
     parents, found = {}, []
     for line in listed.splitlines()[1:]:
         own, parent, words = line.split(None, 2)
