@@ -52,34 +52,44 @@ def within(seconds: float | None, stage: str) -> Iterator[None]:
 def _ended_by(number: signal.Signals, message: str, then: Callable[[], object] | None = None) -> Iterator[None]:
     """A block that the signal ends with TryAgainError, whatever the code that it interrupts makes of an exception.
 
-    The signal is sent again until the block has ended: Py4J, for one, tries a command again when an exception comes
-    while it is being sent. then: called when the signal has ended it.
+    then: called when the signal has ended it.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    stop, ended, senders = TryAgainError(message), threading.Event(), list[threading.Thread]()
+    stop = TryAgainError(message)
+    with _raising(number, stop) as senders:
+        try:
+            yield
+            if senders:
+                raise stop
+        except Exception as error:
+            # Py4J takes an exception in the middle of a call for a broken connection, and raises one of its own.
+            if not senders:
+                raise
+            if then:
+                then()
+            raise TryAgainError(message) from error
+
+
+@contextmanager
+def _raising(number: signal.Signals, stop: Exception) -> Iterator[list[threading.Thread]]:
+    """A block in which the signal raises `stop`, again and again until the block has ended; yields who sends it again.
+
+    Py4J, for one, tries a command again when an exception comes while it is being sent.
+    """
+    ended, senders = threading.Event(), list[threading.Thread]()
 
     def end(_: int, __: FrameType | None) -> None:
         if not senders:
-            senders.append(threading.Thread(target=_send_until, args=(number, ended), daemon=True))
-            senders[0].start()
+            senders.append(_sending_again(number, ended))
         # What tidies up after it is not to be interrupted again.
         if not _is_being_handled(stop):
             raise stop
 
     before = signal.signal(number, end)
     try:
-        yield
-        if senders:
-            raise stop
-    except Exception as error:
-        # Py4J takes an exception in the middle of a call for a broken connection, and raises one of its own.
-        if not senders:
-            raise
-        if then:
-            then()
-        raise TryAgainError(message) from error
+        yield senders
     finally:
         ended.set()
         for sender in senders:
@@ -87,9 +97,16 @@ def _ended_by(number: signal.Signals, message: str, then: Callable[[], object] |
         signal.signal(number, before)
 
 
-def _send_until(number: signal.Signals, ended: threading.Event) -> None:
-    while not ended.wait(AGAIN_SECONDS):
-        os.kill(os.getpid(), number)
+def _sending_again(number: signal.Signals, ended: threading.Event) -> threading.Thread:
+    """A thread that sends this process the signal again and again until `ended` is set."""
+
+    def send() -> None:
+        while not ended.wait(AGAIN_SECONDS):
+            os.kill(os.getpid(), number)
+
+    sender = threading.Thread(target=send, daemon=True)
+    sender.start()
+    return sender
 
 
 def _is_being_handled(stop: Exception) -> bool:
