@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pyspark.sql import SparkSession
+from pyspark.sql import Row, SparkSession
 from pyspark.sql import functions as F
 
 from nightrank import tables
@@ -21,6 +21,7 @@ from nightrank.report import all_nights, last_night, shopper_in_words
 from nightrank.runner import nights_to_run, run_nights
 from nightrank.session import build_session
 from nightrank.shop.ubi_log import write_shop
+from nightrank.steps.slates import DEFAULT_CLASS
 
 TOP = 5
 
@@ -100,25 +101,28 @@ def _telling_shopper(spark: SparkSession, config: Config) -> str:
 
 def _before_and_after(spark: SparkSession, config: Config, user_id: str) -> str:
     """One search of the shopper, in the shop's order and reranked by the published row with the formula itself."""
-    searches = all_nights(spark, config, tables.SEARCHES).where((F.col("user_id") == user_id) & (F.size("slate") > TOP))
-    search = searches.orderBy(F.desc("ts"), "query_id").first()
+    row = last_night(spark, config, tables.RERANK_WEIGHTS).where(F.col("user_id") == user_id).collect()[0]
+    search = _telling_search(spark, config, user_id, row.alpha)
     if search is None:
         return f"{user_id} has made no search."
-    row = last_night(spark, config, tables.RERANK_WEIGHTS).where(F.col("user_id") == user_id).collect()[0]
     ids = [item.item_id for item in search.slate if not item.sponsored]
     base = np.array([item.base_score for item in search.slate if not item.sponsored])
     known = last_night(spark, config, tables.ITEM_TOKENS).where(F.col("code_version") == row.code_version)
     tokens = {item.item_id: item.tokens for item in known.where(F.col("item_id").isin(ids)).collect()}
-    query_class = _class_of(spark, config, search.normalised_query)
     sums = row_sums(ids, [tokens.get(i, []) for i in ids], row.facet_weights, row.item_boosts)
-    after = reranked_scores(base, sums, row.alpha[query_class], row.bound[query_class])
+    after = reranked_scores(base, sums, row.alpha[search.query_class], row.bound[search.query_class])
     orders = [[ids[i] for i in ranked_order(scores, ids)[:TOP]] for scores in (base, after)]
-    return _side_by_side(spark, config, f"{user_id} searches '{search.query}' ({query_class}):", orders)
+    return _side_by_side(spark, config, f"{user_id} searches '{search.query}' ({search.query_class}):", orders)
 
 
-def _class_of(spark: SparkSession, config: Config, query: str) -> str:
-    found = last_night(spark, config, tables.QUERY_CLASSES).where(F.col("normalised_query") == query).first()
-    return str(found["query_class"]) if found else "category"
+def _telling_search(spark: SparkSession, config: Config, user_id: str, alpha: Mapping[str, float]) -> Row | None:
+    """The shopper's newest search of a class that is personalised for them, else of any; with its query_class."""
+    classes = last_night(spark, config, tables.QUERY_CLASSES).select("normalised_query", "query_class")
+    searches = all_nights(spark, config, tables.SEARCHES).where((F.col("user_id") == user_id) & (F.size("slate") > TOP))
+    classed = searches.join(classes, on="normalised_query", how="left")
+    named = classed.withColumn("query_class", F.coalesce("query_class", F.lit(DEFAULT_CLASS)))
+    personalised = F.col("query_class").isin([name for name, value in alpha.items() if value > 0])
+    return named.orderBy(personalised.desc(), F.desc("ts"), "query_id").first()
 
 
 def _side_by_side(spark: SparkSession, config: Config, heading: str, orders: Sequence[Sequence[str]]) -> str:
