@@ -12,7 +12,7 @@ from pyspark.sql import SparkSession
 
 from nightrank.config import Config
 from nightrank.errors import ContractError
-from nightrank.sources import ga4, read_raw
+from nightrank.sources import ga4, listing, read_raw
 from nightrank.tables import RAW_EVENTS, RAW_ITEMS, RAW_SEARCHES
 
 NIGHT = date(2026, 1, 3)
@@ -135,6 +135,22 @@ def test_day_tables_are_read_again_while_they_may_change(spark: SparkSession, tm
     assert {event.arrived for event in events.values()} == {NIGHT}
     fixed = config.model_copy(update={"source": config.source.model_copy(update={"rewritten_days": 0})})
     assert [event.action for event in read(spark, "events", fixed)] == ["click"]
+
+
+def test_a_day_table_that_is_rewritten_is_another_input_of_the_nights_that_read_it(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    config = written(tmp_path, CLICK)
+    for day in (1, 2):
+        written(tmp_path, CLICK, day=day)
+    before = listing(spark, config, NIGHT, NIGHT)
+    assert listing(spark, config, NIGHT, NIGHT) == before
+    written(tmp_path, CLICK, BOUGHT, day=1)
+    assert listing(spark, config, NIGHT, NIGHT) != before
+    shorter = config.model_copy(update={"source": config.source.model_copy(update={"rewritten_days": 0})})
+    before = listing(spark, shorter, NIGHT, NIGHT)
+    written(tmp_path, CLICK, day=1)
+    assert listing(spark, shorter, NIGHT, NIGHT) == before
 
 
 def test_the_last_hours_of_a_shops_day_arrive_with_the_next_one(spark: SparkSession, tmp_path: Path) -> None:

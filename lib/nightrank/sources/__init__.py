@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import date
+from datetime import date, timedelta
 from types import ModuleType
 
 from pyspark.sql import DataFrame, SparkSession
@@ -31,7 +31,12 @@ def read_raw(spark: SparkSession, kind: str, config: Config, first: date, last: 
 
 
 def listing(spark: SparkSession, config: Config, first: date, last: date) -> str:
-    """A hash of path, size and time of every source file of those nights: another one when a log is delivered anew."""
+    """A hash of path, size and time of every source file that those nights read: another one for a log delivered anew.
+
+    A convention whose nights also read files of days before them says of how many: looks_back(config).
+    """
+    looks_back = getattr(CONVENTIONS[config.source.convention], "looks_back", None)
+    since = first - timedelta(days=looks_back(config)) if looks_back else first
     templates = (config.source.events, config.source.searches, config.source.items)
-    files = sorted({file for template in templates if template for file in files_of(spark, template, first, last)})
+    files = sorted({file for template in templates if template for file in files_of(spark, template, since, last)})
     return hashlib.sha256(repr(files).encode()).hexdigest()[:16]

@@ -84,6 +84,11 @@ def read_items(spark: SparkSession, config: Config, asked: Arrivals) -> DataFram
     )
 
 
+def looks_back(config: Config) -> int:
+    """How many days before its first night a run reads day tables of."""
+    return config.source.rewritten_days + CONTEXT_DAYS
+
+
 def _export(spark: SparkSession, config: Config, asked: Arrivals, days: int) -> DataFrame:
     """Rows of the day tables of the nights asked for, and of `days` and the context's before them."""
     source = config.source

@@ -72,6 +72,11 @@ def read_searches(spark: SparkSession, config: Config, asked: Arrivals) -> DataF
     return derived_searches(named, asked.first, POPULARITY_DAYS, config.searches).select(*RAW_SEARCHES.names)
 
 
+def looks_back(_: Config) -> int:
+    """How many days before its first night a run reads purchases of."""
+    return POPULARITY_DAYS
+
+
 def search_id() -> Column:
     """The id of the search that a purchase line may become; its event names it."""
     return F.concat_ws(":", F.lit("order"), "order_id", "item_id")

@@ -84,6 +84,11 @@ def read_items(spark: SparkSession, config: Config, asked: Arrivals) -> DataFram
     )
 
 
+def looks_back(_: Config) -> int:
+    """How many days before its first night a run reads logs of."""
+    return CONTEXT_DAYS
+
+
 def _enriched(spark: SparkSession, config: Config, asked: Arrivals) -> DataFrame:
     """Events of the nights asked for and of the context's days before them."""
     source = config.source
