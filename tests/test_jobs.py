@@ -69,6 +69,7 @@ def test_a_wrong_column_type_is_65_and_named(
         "events: {rows_per_second: 3}",
         "evnets: {}",
         "events: {longest_id: many}",
+        "source: {search_lists: '('}",
         "lake: !!python/object/apply:os.system ['true']",
         "[1, 2]",
         "lake: {path: [",
