@@ -241,9 +241,9 @@ def _last_commit(spark: SparkSession, lake: LakeConfig, table: Table) -> _LastCo
 
 
 def _refuse_empty(spark: SparkSession, lake: LakeConfig, table: Table, first: date, last: date, rows: int) -> None:
-    judged = "accepted" in table.partitions
-    empty = not rows or (judged and read_table(spark, lake, table, first, last).isEmpty())
-    if empty and not table.may_be_empty:
+    if table.may_be_empty:
+        return
+    if not rows or ("accepted" in table.partitions and read_table(spark, lake, table, first, last).isEmpty()):
         raise ContractError(
             f"Night {last} of table '{table.name}' is refused: expected accepted rows, found none of {rows}. "
             f"What stood before stands. See the reasons with `nightrank tables`, and the paths in section 'source'."
