@@ -26,6 +26,7 @@ from nightrank.sections import (
     ItemsConfig,
     ItemTokensConfig,
     LakeConfig,
+    ManifestConfig,
     MlflowConfig,
     PromotionsConfig,
     PropensitiesConfig,
@@ -55,6 +56,7 @@ class Config(Section):
     mlflow: MlflowConfig = MlflowConfig()
     deliveries: DeliveriesConfig = DeliveriesConfig()
     events: EventsConfig = EventsConfig()
+    manifest: ManifestConfig = ManifestConfig()
     items: ItemsConfig = ItemsConfig()
     searches: SearchesConfig = SearchesConfig()
     query_classes: QueryClassesConfig = QueryClassesConfig()

@@ -1,8 +1,9 @@
-"""Whether what was delivered may be a night: how much of it is quarantined, how many rows came in other weeks."""
+"""Whether what was delivered may be a night: its share of quarantine, its rows beside other weeks', none lost."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from datetime import timedelta
 from statistics import median
 
@@ -14,10 +15,44 @@ from nightrank.contract import Holds, Table
 from nightrank.errors import ContractError
 from nightrank.nights import Night
 from nightrank.storage import read_table
+from nightrank.tables import MANIFEST
 
 log = logging.getLogger("nightrank")
 # So many weeks are compared with; a younger log is not judged by its rows.
 WEEKS = 4
+
+
+Judge = Callable[[SparkSession, Config, Table, Night], None]
+
+
+def judge_of(table: Table) -> Judge | None:
+    """What raises ContractError where a night of the table, just written, may not stand; None: it always may."""
+    if table is MANIFEST:
+        return refuse_lost_rows
+    return refuse_odd_delivery if "accepted" in table.partitions else None
+
+
+def refuse_lost_rows(spark: SparkSession, config: Config, table: Table, night: Night) -> None:
+    """Raises ContractError where a file's rows are not what became of them, or where too many files cannot be read.
+
+    Tells of fewer files that cannot be read.
+    """
+    files = read_table(spark, config.lake, table, night.first_arrival, night.run_date)
+    stored = F.col("good") + F.col("quarantined") + F.col("duplicates")
+    wrong = files.where(F.col("rows") != stored).select("source_file", "rows", stored.alias("stored"))
+    for row in wrong.orderBy("source_file").limit(1).collect():
+        raise ContractError(
+            f"Night {night.run_date} is refused: expected the {row['rows']} rows of file '{row['source_file']}' in "
+            f"table 'events', found {row['stored']}. Run the night again with --again; if it stays so, report it."
+        )
+    unread = [row["source_file"] for row in files.where("not readable").orderBy("source_file").collect()]
+    if unread and len(unread) > config.manifest.refuse_unreadable * files.count():
+        raise ContractError(
+            f"Night {night.run_date} is refused: expected files of events that can be read, found {len(unread)} that "
+            f"cannot, first '{unread[0]}'. Deliver them again, or raise manifest.refuse_unreadable."
+        )
+    if unread:
+        log.warning("night=%s unreadable_files=%d first=%s", night.run_date, len(unread), unread[0])
 
 
 def refuse_odd_delivery(spark: SparkSession, config: Config, table: Table, night: Night) -> None:

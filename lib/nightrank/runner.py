@@ -14,7 +14,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from nightrank import tables
 from nightrank.config import Config
-from nightrank.deliveries import refuse_odd_delivery
+from nightrank.deliveries import judge_of
 from nightrank.errors import ContractError, NightrankError, TryAgainError, UsageError
 from nightrank.explaining import explained
 from nightrank.faults import fail_point, refuse_faults
@@ -182,7 +182,7 @@ def run_stage(spark: SparkSession, config: Config, stage: Stage, night: Night, r
     fail_point("agreed", stage.name)
     rows = replace_night(
         built, config.lake, stage.table, night.first_arrival, night.run_date, made, run.fencing if run else None,
-        judge=partial(refuse_odd_delivery, spark, config, stage.table, night) if run and _is_delivered(stage) else None,
+        judge=partial(judge, spark, config, stage.table, night) if run and (judge := judge_of(stage.table)) else None,
     )  # fmt: skip
     if run:
         run.known.pop(stage.name, None)
@@ -192,10 +192,6 @@ def run_stage(spark: SparkSession, config: Config, stage: Stage, night: Night, r
         stage.published(written, versions, config)
     fail_point("published", stage.name)
     return rows
-
-
-def _is_delivered(stage: Stage) -> bool:
-    return "accepted" in stage.table.partitions
 
 
 def _versions(spark: SparkSession, config: Config, stage: Stage) -> dict[str, int]:
@@ -208,7 +204,7 @@ def _read(spark: SparkSession, config: Config, read: Read, night: Night) -> Data
     span = read.nights(night, config)
     if read.table is None:
         return read_raw(spark, read.parameter.removeprefix("raw_"), config, span.first, span.last, night.run_date)
-    return read_table(spark, config.lake, read.table, span.first, span.last)
+    return read_table(spark, config.lake, read.table, span.first, span.last, read.accepted_only)
 
 
 def _show_progress(line: str) -> None:

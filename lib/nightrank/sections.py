@@ -50,6 +50,7 @@ class SourceConfig(Section):
     Of conventions without a query id (ga4, snowplow): search_lists matches the names of lists that are search results;
     within search_window_seconds a list answers its session's last term, and lists are pages of one search.
     rewritten_days: for how many days ga4 rewrites a day table (3); events.duplicates_window_nights is at least that.
+    left_out_files: how the paths of files of events end that are not to be read; the manifest tells of them.
     """
 
     convention: Literal["ubi", "canonical", "ga4", "metarank", "orders", "snowplow"] = "ubi"
@@ -67,6 +68,7 @@ class SourceConfig(Section):
     search_lists: Pattern = "(?i)search"
     search_window_seconds: int = Field(default=1800, ge=0)
     rewritten_days: int = Field(default=3, ge=0)
+    left_out_files: tuple[Text, ...] = ()
 
 
 class CalendarConfig(Section):
@@ -157,6 +159,12 @@ class DeliveriesConfig(Section):
     expected: tuple[str, ...] = ("duplicate", "empty_slate")
     fewer: float = Field(default=0.6, ge=0, le=1)
     more: float = Field(default=3.0, ge=0)
+
+
+class ManifestConfig(Section):
+    """refuse_unreadable: of which share of a night's files of events none may be more that cannot be read."""
+
+    refuse_unreadable: float = Field(default=0.05, ge=0, le=1)
 
 
 class ItemsConfig(Section):

@@ -49,9 +49,12 @@ CATALOGUE = {
     "rating_count": LONG, "review_summary": STRING, "image_embedding": FLOATS, "enrichment": STRING,
     "updated_at": TIME,
 }  # fmt: skip
-RAW_EVENTS = columns(**EVENT, **PARSED)
+RAW_EVENTS = columns(**EVENT, **PARSED, source_file=STRING)
 RAW_SEARCHES = columns(**SEARCH, **PARSED)
 RAW_ITEMS = columns(**CATALOGUE, **PARSED)
+# A line of the events' files: how many rows of RAW_EVENTS it became, none where it is something else, as an impression
+# is. A file that cannot be read has one such row with null.
+RAW_EVENT_LINES = columns(source_file=STRING, arrived=DATE, event_rows=INT)
 TOUCHED = {"value": DOUBLE, "touched": DATE}
 FIGURE = {
     "method": STRING, "versus": STRING, "slice": STRING, "metric": STRING, "value": DOUBLE, "lower": DOUBLE,
@@ -61,10 +64,29 @@ FIGURE = {
 EVENTS = Table(
     "events",
     "canonical behaviour events, with the facets that their items had on arrival",
-    columns(**EVENT, facets=STRINGS, **QUARANTINE),
+    columns(**EVENT, facets=STRINGS, source_file=STRING, **QUARANTINE),
     key=("event_id",),
     holds=Holds.CHANGE,
     partitions=("accepted",),
+    unhashed=("source_file",),
+)
+MANIFEST = Table(
+    "manifest",
+    "each file of behaviour events as it was delivered: its lines, and what became of each row",
+    columns(
+        source_file=STRING,
+        readable=FLAG,
+        lines=LONG,
+        other_lines=LONG,
+        rows=LONG,
+        good=LONG,
+        quarantined=LONG,
+        duplicates=LONG,
+    ),
+    key=("source_file",),
+    holds=Holds.CHANGE,
+    may_be_empty=True,
+    unhashed=("source_file",),
 )
 ITEMS = Table(
     "items",
@@ -300,7 +322,7 @@ RERANK_WEIGHTS = Table(
 )
 
 TABLES: tuple[Table, ...] = (
-    EVENTS, ITEMS, SEARCHES, QUERY_CLASSES, USER_PROFILES, ITEM_NEIGHBOURS, SEGMENTS, ITEM_EMBEDDINGS,
+    EVENTS, MANIFEST, ITEMS, SEARCHES, QUERY_CLASSES, USER_PROFILES, ITEM_NEIGHBOURS, SEGMENTS, ITEM_EMBEDDINGS,
     QUERY_EMBEDDINGS, PROPENSITIES, TRAINING_EXAMPLES, RANKER_RUNS, ITEM_TOKENS, GATES, EVALUATIONS, PROMOTIONS,
     RERANK_WEIGHTS,
 )  # fmt: skip

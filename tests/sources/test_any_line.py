@@ -18,17 +18,18 @@ import test_ga4
 import test_metarank
 import test_snowplow
 from pyspark.sql import SparkSession
-from pyspark.sql import functions as F
 
 from nightrank.config import Config
 from nightrank.nights import ordinary_night
 from nightrank.sources import read_raw
 from nightrank.steps.events import build_events
 from nightrank.steps.items import build_items
+from nightrank.steps.manifest import build_manifest
 from nightrank.steps.searches import build_searches
 from nightrank.tables import EVENTS, ITEMS
 
 NIGHT = date(2026, 1, 3)
+KINDS = ("events", "event_lines", "searches", "items")
 GENERATED = 10_000
 RAW = "\x01raw"  # marks what is written as it is, as JSON has no such value
 ODD: tuple[Any, ...] = (
@@ -133,14 +134,17 @@ def test_every_line_is_read_and_every_row_judged(spark: SparkSession, tmp_path: 
     source = {"convention": convention, "format": "json", "events": log, "searches": None, "items": log}
     config = Config.model_validate({"source": source})
     night = ordinary_night(NIGHT, ())
-    raw = {kind: read_raw(spark, kind, config, NIGHT, NIGHT, NIGHT) for kind in ("events", "searches", "items")}
+    raw = {kind: read_raw(spark, kind, config, NIGHT, NIGHT, NIGHT) for kind in KINDS}
     items = build_items(raw["items"], spark.createDataFrame([], ITEMS.schema), night, config)
     seen = spark.createDataFrame([], EVENTS.schema)
     events = build_events(raw["events"], items.where("accepted"), seen, night, config).localCheckpoint()
     searches = build_searches(raw["searches"], events.where("accepted"), night, config)
-    for judged in (items, events, searches):
-        assert judged.where((F.size("reasons") == 0) != F.col("accepted")).isEmpty()
-    arrived = raw["events"].where(F.col("arrived") == F.lit(NIGHT)).count()
-    assert events.count() == arrived
-    # Of the other logs some lines are no events.
-    assert arrived == len(written) if convention == "canonical" else arrived > 0
+    for judged_name, judged in (("items", items), ("events", events), ("searches", searches)):
+        good = judged.where("accepted")
+        key = {"items": "item_id", "events": "event_id", "searches": "query_id"}[judged_name]
+        assert good.groupBy(key).count().where("count > 1").isEmpty()
+    (file,) = build_manifest(raw["event_lines"], events, night, config).collect()
+    # Counted without Spark; of the other logs some lines are no events.
+    assert (file.run_date, file.readable, file.lines) == (NIGHT, True, len(written))
+    assert file.rows == file.good + file.quarantined + file.duplicates > 0
+    assert file.other_lines == 0 if convention == "canonical" else file.other_lines > 0

@@ -67,11 +67,51 @@ def test_json_events_of_the_nights_asked_for(spark: SparkSession, tmp_path: Path
     ]
     rows = [row for row in got.collect() if row.event_id and len(row.event_id) < 64]
     assertDataFrameEqual(
-        spark.createDataFrame(rows, RAW_EVENTS),
-        spark.createDataFrame([Row(**{n: row[n] for n in RAW_EVENTS.names}) for row in wanted[:4]], RAW_EVENTS),
+        spark.createDataFrame(rows, RAW_EVENTS).drop("source_file"),
+        spark.createDataFrame([Row(**row) for row in wanted[:4]], RAW_EVENTS).drop("source_file"),
     )
     broken = [row for row in got.collect() if not row.event_id or len(row.event_id) == 64]
     assert [row.problems for row in broken] == [["unparsable"]]
+
+
+def test_lines_that_are_not_to_be_believed(spark: SparkSession, tmp_path: Path) -> None:
+    told = '{"event_id": "%s", "ts": "2026-01-03T10:00:00Z", "item_id": "7"}'
+    lines = [
+        told % "good",
+        f"[{told % 'first'}, {told % 'second'}]",
+        '{"event_id": "twice", "ts": "2026-01-03T10:00:00Z", "price": 1, "price": 2}',
+        '{"event_id": "cut", "item_id"',
+    ]
+    bytes_of = [line.encode() for line in lines] + [(told % "odd").encode().replace(b"7", b"\xff\xfe")]
+    (tmp_path / "events.jsonl").write_bytes(b"\n".join(bytes_of))
+    got = read_raw(spark, "events", config(events=f"{tmp_path}/events.jsonl"), NIGHT, NIGHT, NIGHT).collect()
+    problems = {row.event_id: row.problems for row in got if len(row.event_id) < 10}
+    assert problems == {"good": [], "twice": ["duplicate_keys"], "odd": ["bad_utf8"]}
+    broken = sorted(row.problems for row in got if len(row.event_id) == 64)
+    assert broken == [["unparsable"], ["unparsable", "array_line"]]
+    assert {row.source_file for row in got} == {f"file:{tmp_path}/events.jsonl"}
+
+
+def test_files_of_events_that_cannot_be_read_are_left_out_and_named(spark: SparkSession, tmp_path: Path) -> None:
+    folder = tmp_path / str(NIGHT)
+    folder.mkdir()
+    said = {"event_id": ["a"], "ts": [at("2026-01-03T10:00:00Z")], "user_id": ["u"], "action": ["buy"], "item_id": "1"}
+    for name in ("cut", "refused", "whole"):
+        pd.DataFrame({**said, "event_id": [name]}).to_parquet(folder / f"{name}.parquet", coerce_timestamps="us")
+    (folder / "cut.parquet").write_bytes((folder / "whole.parquet").read_bytes()[:-20])
+    (folder / "empty.parquet").touch()
+    log = f"{tmp_path}/{{run_date}}"
+    source = config(format="parquet", events=log, left_out_files=["/refused.parquet"])
+    events = read_raw(spark, "events", source, NIGHT, NIGHT, NIGHT).collect()
+    assert [(row.event_id, row.source_file) for row in events] == [("whole", f"file:{folder}/whole.parquet")]
+    lines = read_raw(spark, "event_lines", source, NIGHT, NIGHT, NIGHT).collect()
+    assert sorted((Path(row.source_file).stem, row.arrived, row.event_rows) for row in lines) == [
+        ("cut", NIGHT, None), ("empty", NIGHT, None), ("refused", NIGHT, None), ("whole", NIGHT, 1),
+    ]  # fmt: skip
+    (folder / "whole.parquet").touch()
+    (folder / "whole.parquet").write_bytes(b"")
+    with pytest.raises(ContractError, match="expected rows, found none"):
+        read_raw(spark, "events", source, NIGHT, NIGHT, NIGHT)
 
 
 def test_a_static_log_arrives_by_its_own_time(spark: SparkSession, tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def read(spark: SparkSession, kind: str, config: Config, night: date = NIGHT) ->
     frame = read_raw(spark, kind, config, night, night, night)
     wanted = {"events": RAW_EVENTS, "searches": RAW_SEARCHES, "items": RAW_ITEMS}[kind]
     assert frame.schema.simpleString() == wanted.simpleString()
-    return frame.collect()
+    return frame.drop("source_file").collect()
 
 
 def test_pages_of_one_list_are_one_search_of_the_sessions_last_term(spark: SparkSession, tmp_path: Path) -> None:

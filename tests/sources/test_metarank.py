@@ -98,7 +98,7 @@ def test_lines_that_cannot_be_read_are_kept(spark: SparkSession, tmp_path: Path)
         (),
         ("unparsable",),
         ("unparsable",),
-        ("unparsable",),
+        ("unparsable", "array_line"),
     ]
     (search,) = read(spark, tmp_path, "searches", {**RANKING, "items": [{"id": "i1", "relevancy": "high"}]})
     assert search.problems == ["unparsable"]

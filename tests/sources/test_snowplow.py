@@ -48,7 +48,7 @@ def read(spark: SparkSession, tmp_path: Path, kind: str, *lines: dict[str, Any] 
     frame = read_raw(spark, kind, Config.model_validate({"source": found}), NIGHT, NIGHT, NIGHT)
     wanted = {"events": RAW_EVENTS, "searches": RAW_SEARCHES, "items": RAW_ITEMS}[kind]
     assert frame.schema.simpleString() == wanted.simpleString()
-    return frame.collect()
+    return frame.drop("source_file").collect()
 
 
 def test_a_list_of_search_results_is_a_search_of_the_last_term_or_of_the_one_it_names(

@@ -10,7 +10,7 @@ from nightrank.contract import columns
 from nightrank.errors import ConfigError
 from nightrank.sources.reading import Arrivals, arriving
 from nightrank.sources.tabular import Shape, read_shaped
-from nightrank.tables import CATALOGUE, EVENT, RAW_EVENTS, RAW_ITEMS, RAW_SEARCHES, SEARCH
+from nightrank.tables import CATALOGUE, EVENT, RAW_EVENT_LINES, RAW_EVENTS, RAW_ITEMS, RAW_SEARCHES, SEARCH
 
 SHAPES = {
     "events": Shape(columns(**EVENT), required=frozenset({"ts", "user_id", "action", "item_id"})),
@@ -25,11 +25,21 @@ SHAPES = {
 
 def read_events(spark: SparkSession, config: Config, asked: Arrivals) -> DataFrame:
     """RAW_EVENTS; an event without event_id gets a hash of its columns, so that a repeated row is a duplicate."""
+    told = F.to_json(F.struct(*[name for name in EVENT if name != "event_id"]))
+    known = F.coalesce("event_id", F.sha2(told, 256))
+    return _rows_of_events(spark, config, asked).withColumn("event_id", known).select(*RAW_EVENTS.names)
+
+
+def read_event_lines(spark: SparkSession, config: Config, asked: Arrivals) -> DataFrame:
+    """RAW_EVENT_LINES: each line is an event."""
+    rows = _rows_of_events(spark, config, asked).withColumn("event_rows", F.lit(1))
+    return rows.select(*RAW_EVENT_LINES.names)
+
+
+def _rows_of_events(spark: SparkSession, config: Config, asked: Arrivals) -> DataFrame:
     source = config.source
     rows = read_shaped(spark, source.format, source.events, SHAPES["events"], asked, source.allow_empty)
-    told = F.to_json(F.struct(*[name for name in EVENT if name != "event_id"]))
-    known = rows.withColumn("event_id", F.coalesce("event_id", F.sha2(told, 256)))
-    return arriving(known, asked).select(*RAW_EVENTS.names)
+    return arriving(rows, asked)
 
 
 def read_searches(spark: SparkSession, config: Config, asked: Arrivals) -> DataFrame:

@@ -8,6 +8,7 @@ tonight, what was seen before is a duplicate.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 from pyspark.sql import Column, DataFrame, SparkSession
@@ -16,12 +17,12 @@ from pyspark.sql import functions as F
 from nightrank.config import Config
 from nightrank.contract import DOUBLE, LONG, STRING, columns, rows
 from nightrank.sources.canonical import read_catalogue
-from nightrank.sources.lists import LISTED, listed_searches, with_query_ids
+from nightrank.sources.lists import LISTED, listed_searches, rows_of_items, with_query_ids
 from nightrank.sources.parsing import filled
 from nightrank.sources.reading import RUN_DATE, Arrivals, arriving
 from nightrank.sources.seen_items import seen_items
 from nightrank.sources.tabular import Shape, read_shaped
-from nightrank.tables import ANONYMOUS, RAW_EVENTS, RAW_SEARCHES
+from nightrank.tables import ANONYMOUS, RAW_EVENT_LINES, RAW_EVENTS, RAW_SEARCHES
 
 ACTIONS = {
     "view_item": "view", "select_item": "click", "add_to_cart": "cart", "purchase": "buy", "add_to_wishlist": "like",
@@ -53,9 +54,15 @@ def read_events(spark: SparkSession, config: Config, asked: Arrivals) -> DataFra
     """
     export = _export(spark, config, asked, config.source.rewritten_days)
     searches = listed_searches(_listed(export, config), config.source.search_window_seconds)
-    events = _of_nights(_item_events(export), asked, config)
+    events = _item_events(_of_nights(export, asked, config))
     seconds = round(config.searches.attribution_hours * 3600)
     return with_query_ids(events, searches, seconds).select(*RAW_EVENTS.names)
+
+
+def read_event_lines(spark: SparkSession, config: Config, asked: Arrivals) -> DataFrame:
+    """RAW_EVENT_LINES: a row of the export becomes one for each of its items; events of other names are no rows."""
+    export = _of_nights(_export(spark, config, asked, config.source.rewritten_days), asked, config)
+    return export.withColumn("event_rows", rows_of_items(_is_behaviour(), "items")).select(*RAW_EVENT_LINES.names)
 
 
 def read_searches(spark: SparkSession, config: Config, asked: Arrivals) -> DataFrame:
@@ -92,7 +99,7 @@ def looks_back(config: Config) -> int:
 def _export(spark: SparkSession, config: Config, asked: Arrivals, days: int) -> DataFrame:
     """Rows of the day tables of the nights asked for, and of `days` and the context's before them."""
     source = config.source
-    wider = Arrivals(asked.first - timedelta(days=days + CONTEXT_DAYS), asked.last, asked.tonight)
+    wider = replace(asked, first=asked.first - timedelta(days=days + CONTEXT_DAYS))
     found = read_shaped(spark, source.format, source.events, EXPORT, wider, source.allow_empty)
     pseudo, session = filled(F.col("user_pseudo_id")), _parameter("ga_session_id")
     with_ids = found.withColumns(
@@ -113,8 +120,7 @@ def _export(spark: SparkSession, config: Config, asked: Arrivals, days: int) -> 
 def _item_events(export: DataFrame) -> DataFrame:
     """RAW_EVENTS but query_id, with session_key and list_name: a row an item of each event."""
     named = F.create_map(*[F.lit(word) for pair in ACTIONS.items() for word in pair])
-    behaviour = F.col("event_name").isin(*ACTIONS) | F.col("event_name").isNull()
-    each = export.where(behaviour).select("*", F.posexplode_outer("items").alias("place", "item"))
+    each = export.where(_is_behaviour()).select("*", F.posexplode_outer("items").alias("place", "item"))
     told = F.to_json(F.struct("ts", "session_key", "event_name", "item", "place", "problems"))
     return each.select(
         F.sha2(told, 256).alias("event_id"),
@@ -131,14 +137,19 @@ def _item_events(export: DataFrame) -> DataFrame:
         F.col("device.category").alias("device"),
         "arrived",
         "problems",
+        "source_file",
     )
 
 
-def _of_nights(events: DataFrame, asked: Arrivals, config: Config) -> DataFrame:
-    """Events of the nights asked for, and of day tables what is read again, which arrives now."""
+def _is_behaviour() -> Column:
+    return F.col("event_name").isin(*ACTIONS) | F.col("event_name").isNull()
+
+
+def _of_nights(export: DataFrame, asked: Arrivals, config: Config) -> DataFrame:
+    """Rows of the nights asked for, and of day tables what is read again, which arrives now."""
     again = config.source.rewritten_days if RUN_DATE in config.source.events else 0
     since = asked.first - timedelta(days=again)
-    kept = events.where(F.col("arrived") >= F.lit(since))
+    kept = export.where(F.col("arrived") >= F.lit(since))
     return kept.withColumn("arrived", F.greatest("arrived", F.lit(asked.first)))
 
 

@@ -60,6 +60,12 @@ def with_query_ids(events: DataFrame, searches: DataFrame, window_seconds: int) 
     return joined.withColumn("query_id", F.array_max(answered)["query_id"]).drop("asked")
 
 
+def rows_of_items(behaviour: Column, items: str) -> Column:
+    """How many rows of RAW_EVENTS a line of such a log becomes: one an item, one without any item, none if it is no
+    behaviour."""
+    return F.when(behaviour, F.greatest(F.coalesce(F.size(items), F.lit(0)), F.lit(1))).otherwise(F.lit(0))
+
+
 def _with_terms(listed: DataFrame, window_seconds: int) -> DataFrame:
     own = F.when(F.trim("term") != "", F.struct(F.col("term").alias("term"), F.col("ts").alias("since")))
     latest = F.last(own, ignorenulls=True).over(_in_session())

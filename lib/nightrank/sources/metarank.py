@@ -14,7 +14,7 @@ from nightrank.config import Config
 from nightrank.contract import DOUBLE, FLAG, INT, LONG, STRING, TIME, columns, rows
 from nightrank.sources.parsing import BAD, any_of, filled, ill_typed, moment, parsed_lines, problems, typed
 from nightrank.sources.reading import Arrivals, arriving, read_lines
-from nightrank.tables import ANONYMOUS, CATALOGUE, RAW_EVENTS, RAW_ITEMS, RAW_SEARCHES
+from nightrank.tables import ANONYMOUS, CATALOGUE, RAW_EVENT_LINES, RAW_EVENTS, RAW_ITEMS, RAW_SEARCHES
 
 ACTIONS = {
     "click": "click", "impression_click": "click", "view": "view", "cart": "cart", "add_to_cart": "cart",
@@ -48,7 +48,7 @@ def read_events(spark: SparkSession, config: Config, asked: Arrivals) -> DataFra
     figures = [_field("fields", name) for name in FIGURES]
     wrong = [_time_is_ill(), *[ill_typed(text, DOUBLE) for text in figures]]
     return (
-        lines.where((F.col("event") == INTERACTION) | F.col("event").isNull())
+        lines.where(_is_behaviour())
         .withColumns({name: typed(text, DOUBLE) for name, text in zip(FIGURES, figures, strict=True)})
         .withColumn("problems", problems(*wrong))
         .withColumn("event_id", F.coalesce(filled(F.col("id")), F.sha2("value", 256)))
@@ -58,6 +58,16 @@ def read_events(spark: SparkSession, config: Config, asked: Arrivals) -> DataFra
         .withColumn("device", _field("fields", "device"))
         .select(*RAW_EVENTS.names)
     )
+
+
+def read_event_lines(spark: SparkSession, config: Config, asked: Arrivals) -> DataFrame:
+    """RAW_EVENT_LINES: rankings, items and users are no rows."""
+    lines = _lines(spark, config.source.events, asked, config)
+    return lines.withColumn("event_rows", _is_behaviour().cast(INT)).select(*RAW_EVENT_LINES.names)
+
+
+def _is_behaviour() -> Column:
+    return (F.col("event") == INTERACTION) | F.col("event").isNull()
 
 
 def read_searches(spark: SparkSession, config: Config, asked: Arrivals) -> DataFrame:

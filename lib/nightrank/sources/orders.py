@@ -6,6 +6,7 @@ so are lines of source.drop_user_ids. source.searches and source.items are not r
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 from pyspark.sql import Column, DataFrame, SparkSession
@@ -13,14 +14,14 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from nightrank.config import Config
-from nightrank.contract import DOUBLE, STRING, STRINGS
+from nightrank.contract import DOUBLE, INT, STRING, STRINGS
 from nightrank.errors import ConfigError
 from nightrank.sources.derived_searches import derived_searches
-from nightrank.sources.parsing import BAD, ill_typed, moment, problems, typed
+from nightrank.sources.parsing import LINE_PROBLEMS, ill_typed, moment, problems, typed
 from nightrank.sources.reading import Arrivals, arriving
 from nightrank.sources.tabular import read_parquet, read_text_columns, require_columns
 from nightrank.steps.text import head_noun
-from nightrank.tables import CATALOGUE, EVENT, RAW_EVENTS, RAW_ITEMS, RAW_SEARCHES
+from nightrank.tables import CATALOGUE, EVENT, RAW_EVENT_LINES, RAW_EVENTS, RAW_ITEMS, RAW_SEARCHES
 
 NEEDED = ("order_id", "item_id", "user_id", "ts")
 NAMES = (*NEEDED, "quantity", "price", "title", "description", "category", "brand")
@@ -45,6 +46,11 @@ def read_events(spark: SparkSession, config: Config, asked: Arrivals) -> DataFra
     return lines.withColumns({**made, **unsaid}).select(*RAW_EVENTS.names)
 
 
+def read_event_lines(spark: SparkSession, config: Config, asked: Arrivals) -> DataFrame:
+    """RAW_EVENT_LINES: returns, gifts and lines of source.drop_user_ids are no rows."""
+    return _all_lines(spark, config, asked).select(*RAW_EVENT_LINES.names)
+
+
 def read_items(spark: SparkSession, config: Config, asked: Arrivals) -> DataFrame:
     """RAW_ITEMS: what the latest line with a title says of each item; without a category, its title's head noun.
 
@@ -66,7 +72,7 @@ def read_items(spark: SparkSession, config: Config, asked: Arrivals) -> DataFram
 
 def read_searches(spark: SparkSession, config: Config, asked: Arrivals) -> DataFrame:
     """RAW_SEARCHES derived from purchases, marked so; see derived_searches."""
-    before = Arrivals(asked.first - timedelta(days=POPULARITY_DAYS), asked.last, asked.tonight)
+    before = replace(asked, first=asked.first - timedelta(days=POPULARITY_DAYS))
     lines = _lines(spark, config, before).filter(F.size("problems") == 0).withColumn("query_id", search_id())
     named = lines.withColumn("category", F.coalesce("category", head_noun(F.col("title"))))
     return derived_searches(named, asked.first, POPULARITY_DAYS, config.searches).select(*RAW_SEARCHES.names)
@@ -83,21 +89,31 @@ def search_id() -> Column:
 
 
 def _lines(spark: SparkSession, config: Config, asked: Arrivals) -> DataFrame:
-    """Purchase lines, typed: NAMES, problems, arrived."""
-    text = _text_lines(spark, config, asked)
+    """Purchase lines, typed: NAMES, problems, arrived, source_file."""
+    return _all_lines(spark, config, asked).filter("event_rows = 1")
+
+
+def _all_lines(spark: SparkSession, config: Config, asked: Arrivals) -> DataFrame:
+    """Every line, typed: NAMES, problems, arrived, source_file, and whether it is a purchase (event_rows 1, else 0)."""
     amounts = {name: typed(F.col(name), DOUBLE) for name in ("quantity", "price")}
     ill = [ill_typed(F.col(name), DOUBLE) for name in amounts]
     time = _time(config.source.time_format)
     ids = {name: F.regexp_replace(F.trim(name), r"^(\d+)\.0+$", "$1") for name in ("order_id", "item_id", "user_id")}
-    unwanted = F.coalesce(F.col("user_id").isin(*config.source.drop_user_ids), F.lit(False))
+    named = _text_lines(spark, config, asked).withColumn("wanted", _is_wanted(config))
     lines = (
-        text.filter(~unwanted)
-        .withColumn("problems", problems(*ill, F.col("ts").isNotNull() & time.isNull()))
+        named.withColumn("problems", problems(*ill, F.col("ts").isNotNull() & time.isNull()))
         .withColumns({**amounts, **ids, "ts": time})
-        .filter(~unwanted)
-        .filter(F.coalesce(F.col("quantity") > 0, F.lit(True)) & F.coalesce(F.col("price") > 0, F.lit(True)))
+        .withColumn("event_rows", (F.col("wanted") & _is_wanted(config) & _is_purchase()).cast(INT))
     )
-    return arriving(lines, asked).select(*NAMES, "problems", "arrived")
+    return arriving(lines, asked).select(*NAMES, "problems", "arrived", "source_file", "event_rows")
+
+
+def _is_wanted(config: Config) -> Column:
+    return ~F.coalesce(F.col("user_id").isin(*config.source.drop_user_ids), F.lit(False))
+
+
+def _is_purchase() -> Column:
+    return F.coalesce(F.col("quantity") > 0, F.lit(True)) & F.coalesce(F.col("price") > 0, F.lit(True))
 
 
 def _text_lines(spark: SparkSession, config: Config, asked: Arrivals) -> DataFrame:
@@ -111,13 +127,14 @@ def _text_lines(spark: SparkSession, config: Config, asked: Arrivals) -> DataFra
         )
     shape = T.StructType([T.StructField(actual, STRING) for actual in source.order_columns.values()])
     if source.format == "parquet":
-        rows = read_parquet(spark, source.events, shape, asked, source.allow_empty).withColumn(BAD, F.lit(None))
+        rows = read_parquet(spark, source.events, shape, asked, source.allow_empty)
+        rows = rows.withColumn(LINE_PROBLEMS, F.array().cast(STRINGS))
     else:
         rows = read_text_columns(spark, source.format, source.events, shape, asked, source.allow_empty)
     require_columns(rows, frozenset(shape.names), source.events)
     absent = [F.lit(None).cast(STRING).alias(name) for name in NAMES if name not in source.order_columns]
     named = [_as_text(rows, actual).alias(name) for name, actual in source.order_columns.items()]
-    return rows.select(*named, *absent, BAD, "night")
+    return rows.select(*named, *absent, LINE_PROBLEMS, "night", "source_file")
 
 
 def _as_text(rows: DataFrame, name: str) -> Column:

@@ -9,7 +9,9 @@ from pyspark.sql import types as T
 from nightrank.steps.once import evaluated_once
 
 UNPARSABLE = "unparsable"
+# The line where it is no JSON of the shape, and why a line is not to be believed whatever its values are.
 BAD = "_bad"
+LINE_PROBLEMS = "_line_problems"
 WHOLE = (T.ByteType, T.ShortType, T.IntegerType, T.LongType)
 NUMBERS = (*WHOLE, T.FloatType, T.DoubleType, T.DecimalType)
 TIMES = (T.TimestampType, T.TimestampNTZType, T.DateType)
@@ -27,10 +29,27 @@ def twin(kind: T.DataType) -> T.DataType:
 
 
 def parsed_lines(lines: DataFrame, shape: T.StructType) -> DataFrame:
-    """JSON lines (value, …) as the columns of `shape`'s twin, beside value, night and `_bad` (the line, if broken)."""
+    """JSON lines (value, …) as the columns of `shape`'s twin, beside those of `lines`, `_bad` (the line, if broken)
+    and `_line_problems`."""
     schema = T.StructType([*twin_fields(shape), T.StructField(BAD, T.StringType())])
     options = {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": BAD}
-    return lines.select("*", evaluated_once(F.from_json("value", schema, options)))
+    parsed = lines.select("*", evaluated_once(F.from_json("value", schema, options)))
+    return parsed.withColumn(LINE_PROBLEMS, _line_problems(F.col("value")))
+
+
+def _line_problems(line: Column) -> Column:
+    """Why a line of JSON is not to be believed; of two values under one key Spark itself takes the last.
+
+    A key counts as repeated in the document itself, not in what it holds.
+    """
+    keys = F.json_object_keys(line)
+    found = {
+        UNPARSABLE: F.col(BAD).isNotNull(),
+        "array_line": F.ltrim(line).startswith("["),
+        "duplicate_keys": F.size(F.array_distinct(keys)) < F.size(keys),
+        "bad_utf8": ~F.is_valid_utf8(line),
+    }
+    return F.array_compact(F.array(*[F.when(holds, F.lit(name)) for name, holds in found.items()]))
 
 
 def twin_fields(shape: T.StructType) -> list[T.StructField]:
@@ -88,17 +107,16 @@ def any_of(conditions: list[Column]) -> Column:
 
 
 def problems(*wrong: Column) -> Column:
-    """The array of parsing problems: `unparsable` where the line was broken or a value is not of its type."""
-    return F.when(any_of([F.col(BAD).isNotNull(), *wrong]), F.array(F.lit(UNPARSABLE))).otherwise(
-        F.array().cast("array<string>")
-    )
+    """The array of parsing problems: those of the line, and `unparsable` where a value is not of its type."""
+    ill = F.when(any_of(list(wrong)), F.array(F.lit(UNPARSABLE))).otherwise(F.array().cast("array<string>"))
+    return F.array_union(LINE_PROBLEMS, ill)
 
 
 def from_text(frame: DataFrame, shape: T.StructType) -> DataFrame:
-    """Columns of `shape`'s twin as `shape`, with `problems`; `night` stays."""
+    """Columns of `shape`'s twin as `shape`, with `problems`; where a row came from stays."""
     wrong = [ill_typed(F.col(field.name), field.dataType) for field in shape.fields]
     values = [typed(F.col(field.name), field.dataType).alias(field.name) for field in shape.fields]
-    return frame.select(*values, problems(*wrong).alias("problems"), "night")
+    return frame.select(*values, problems(*wrong).alias("problems"), "night", "source_file")
 
 
 def fits(found: T.DataType, wanted: T.DataType, required: frozenset[str]) -> bool:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -17,17 +18,23 @@ from nightrank.nights import ONE_DAY
 RUN_DATE = "{run_date}"
 DAY = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
 DAY_GLOB = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]"
+# A Parquet file begins and ends with this word; between them is the length of its footer.
+PARQUET, SMALLEST_PARQUET = b"PAR1", 12
+LOOKS_AT_ONCE = 16
 # Hadoop writes file:/a, Spark file:///a; without the scheme both are a.
 SCHEME = "^[A-Za-z][A-Za-z0-9+.-]*:/*"
+# The night of each file that cannot be read, by its path.
+Spoilt = dict[str, date]
 
 
 @dataclass(frozen=True)
 class Arrivals:
-    """The nights asked for, first..last, seen from `tonight`."""
+    """The nights asked for, first..last, seen from `tonight`; files that are not read, by path."""
 
     first: date
     last: date
     tonight: date
+    left_out: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -57,10 +64,32 @@ def find(spark: SparkSession, template: str, asked: Arrivals, allow_empty: bool)
             f"Source '{template.replace(RUN_DATE, asked.tonight.isoformat())}' cannot be read: no such path. "
             "Deliver the log, or change the path in section source of the config."
         )
-    filled = [path for path in paths if _holds_bytes(spark, path)]
+    filled = [path for path in paths if _holds_bytes(spark, path, asked.left_out)]
     if wanted_now and not set(needed) & set(filled):
         refuse_empty(template, asked, allow_empty)
-    return Found(tuple(filled), part)
+    return Found(tuple(_less(spark, filled, asked.left_out)), part)
+
+
+def spoilt_files(spark: SparkSession, template: str, parquet: bool, named: Collection[str], asked: Arrivals) -> Spoilt:
+    """The files that cannot be read, with the night of each, or tonight's in a static log: empty ones, Parquet files
+    without their last bytes, and those whose path ends with one that is `named`."""
+    paths, part = _matching(spark, template)
+    nights = {path: asked.tonight if part is None else _night_of(path, part) for path in paths}
+    files = [
+        (file.getPath().toString(), int(file.getLen()), night)
+        for path, night in nights.items()
+        if night and asked.first <= night <= asked.last
+        for file in _files_below(spark, path)
+        if not file.getPath().getName().startswith(("_", "."))
+    ]
+    # A look at a file's end is a request to the store: some at a time.
+    with ThreadPoolExecutor(LOOKS_AT_ONCE) as looks:
+        whole = looks.map(lambda file: not parquet or _ends_as_parquet(spark, file[0], file[1]), files)
+    return {
+        path: night
+        for (path, size, night), is_whole in zip(files, whole, strict=True)
+        if not size or not is_whole or path.endswith(tuple(named))
+    }
 
 
 def files_of(spark: SparkSession, template: str, first: date, last: date) -> list[tuple[str, int, int]]:
@@ -85,11 +114,14 @@ def refuse_empty(template: str, asked: Arrivals, allow_empty: bool) -> None:
 
 
 def read_lines(spark: SparkSession, template: str, asked: Arrivals, allow_empty: bool) -> DataFrame:
-    """The non-blank lines of text files, compressed or not: (value, night); night is null for a static log."""
+    """The non-blank lines of text files, compressed or not: (value, night, source_file).
+
+    night is null for a static log.
+    """
     found = find(spark, template, asked, allow_empty)
     if not found.paths:
-        return spark.createDataFrame([], "value string, night date")
-    lines = spark.read.text(list(found.paths)).select("value", night_of_file(found).alias("night"))
+        return spark.createDataFrame([], "value string, night date, source_file string")
+    lines = spark.read.text(list(found.paths)).select("value", *provenance(found))
     refuse_rowless(lines, template, asked, allow_empty)
     return lines.filter(F.trim("value") != "")
 
@@ -99,6 +131,11 @@ def refuse_rowless(frame: DataFrame, template: str, asked: Arrivals, allow_empty
     tonight = frame.filter(F.col("night").isNull() | (F.col("night") == F.lit(asked.tonight)))
     if asked.first <= asked.tonight <= asked.last and not allow_empty and tonight.isEmpty():
         refuse_empty(template, asked, allow_empty)
+
+
+def provenance(found: Found) -> tuple[Column, Column]:
+    """Where a row comes from: `night`, and `source_file`, the path of its file."""
+    return night_of_file(found).alias("night"), F.col("_metadata.file_path").alias("source_file")
 
 
 def night_of_file(found: Found) -> Column:
@@ -140,9 +177,31 @@ def _night_of(path: str, part: int) -> date | None:
         return None
 
 
-def _holds_bytes(spark: SparkSession, path: str) -> bool:
-    named = ((file.getLen(), file.getPath().getName()) for file in _files_below(spark, path))
-    return any(size > 0 and not name.startswith(("_", ".")) for size, name in named)
+def _holds_bytes(spark: SparkSession, path: str, left_out: Collection[str]) -> bool:
+    files = [file for file in _files_below(spark, path) if file.getPath().toString() not in left_out]
+    return any(file.getLen() > 0 and not file.getPath().getName().startswith(("_", ".")) for file in files)
+
+
+def _less(spark: SparkSession, paths: list[str], left_out: Collection[str]) -> list[str]:
+    """The paths, or their files one by one where some of them are left out."""
+    if not left_out:
+        return paths
+    files = [file.getPath() for path in paths for file in _files_below(spark, path)]
+    shown = [file.toString() for file in files if not file.getName().startswith(("_", "."))]
+    return [file for file in shown if file not in left_out]
+
+
+def _ends_as_parquet(spark: SparkSession, path: str, size: int) -> bool:
+    if size < SMALLEST_PARQUET:
+        return False
+    jvm: Any = spark._jvm
+    file = jvm.org.apache.hadoop.fs.Path(path)
+    opened = file.getFileSystem(_hadoop(spark)).open(file)
+    try:
+        opened.seek(size - len(PARQUET))
+        return int(opened.readInt()) == int.from_bytes(PARQUET, "big")
+    finally:
+        opened.close()
 
 
 def _files_below(spark: SparkSession, path: str) -> Iterator[Any]:

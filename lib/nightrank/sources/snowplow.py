@@ -7,20 +7,21 @@ search term, what a site search of its session last asked for, or what the list'
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from nightrank.config import Config
 from nightrank.contract import DOUBLE, INT, STRING, STRINGS, TIME, columns, rows
 from nightrank.sources.canonical import read_catalogue
-from nightrank.sources.lists import LISTED, listed_searches, with_query_ids
+from nightrank.sources.lists import LISTED, listed_searches, rows_of_items, with_query_ids
 from nightrank.sources.parsing import filled
 from nightrank.sources.reading import Arrivals, arriving
 from nightrank.sources.seen_items import seen_items
 from nightrank.sources.tabular import Shape, read_shaped
-from nightrank.tables import ANONYMOUS, RAW_EVENTS, RAW_SEARCHES
+from nightrank.tables import ANONYMOUS, RAW_EVENT_LINES, RAW_EVENTS, RAW_SEARCHES
 
 ACTIONS = {"product_view": "view", "list_click": "click", "add_to_cart": "cart", "transaction": "buy"}
 LIST_VIEW = "list_view"
@@ -58,6 +59,12 @@ def read_events(spark: SparkSession, config: Config, asked: Arrivals) -> DataFra
     return with_query_ids(events, searches, seconds).select(*RAW_EVENTS.names)
 
 
+def read_event_lines(spark: SparkSession, config: Config, asked: Arrivals) -> DataFrame:
+    """RAW_EVENT_LINES: an event becomes a row for each of its products; events of other types are no rows."""
+    enriched = _enriched(spark, config, asked).where(F.col("arrived") >= F.lit(asked.first))
+    return enriched.withColumn("event_rows", rows_of_items(_is_behaviour(), PRODUCTS)).select(*RAW_EVENT_LINES.names)
+
+
 def read_searches(spark: SparkSession, config: Config, asked: Arrivals) -> DataFrame:
     """RAW_SEARCHES from the lists that were shown for a search term; see lists.py."""
     searches = listed_searches(_listed(_enriched(spark, config, asked), config), config.source.search_window_seconds)
@@ -92,7 +99,7 @@ def looks_back(_: Config) -> int:
 def _enriched(spark: SparkSession, config: Config, asked: Arrivals) -> DataFrame:
     """Events of the nights asked for and of the context's days before them."""
     source = config.source
-    wider = Arrivals(asked.first - timedelta(days=CONTEXT_DAYS), asked.last, asked.tonight)
+    wider = replace(asked, first=asked.first - timedelta(days=CONTEXT_DAYS))
     found = read_shaped(spark, source.format, source.events, ENRICHED, wider, source.allow_empty)
     cookie, session = filled(F.col("domain_userid")), filled(F.col("domain_sessionid"))
     known = found.withColumns(
@@ -111,8 +118,7 @@ def _enriched(spark: SparkSession, config: Config, asked: Arrivals) -> DataFrame
 def _product_events(enriched: DataFrame) -> DataFrame:
     """RAW_EVENTS but query_id, with session_key and list_name: a row a product of each event."""
     named = F.create_map(*[F.lit(word) for pair in ACTIONS.items() for word in pair])
-    behaviour = F.col("type").isin(*ACTIONS) | (F.col("type").isNull() & (F.size("problems") > 0))
-    each = enriched.where(behaviour).select("*", F.posexplode_outer(PRODUCTS).alias("place", "product"))
+    each = enriched.where(_is_behaviour()).select("*", F.posexplode_outer(PRODUCTS).alias("place", "product"))
     further = F.concat_ws(":", filled(F.col("event_id")), "place")
     return each.select(
         F.when(F.coalesce("place", F.lit(0)) == 0, filled(F.col("event_id"))).otherwise(further).alias("event_id"),
@@ -129,7 +135,12 @@ def _product_events(enriched: DataFrame) -> DataFrame:
         F.lower("dvce_type").alias("device"),
         "arrived",
         "problems",
+        "source_file",
     )
+
+
+def _is_behaviour() -> Column:
+    return F.col("type").isin(*ACTIONS) | (F.col("type").isNull() & (F.size("problems") > 0))
 
 
 def _listed(enriched: DataFrame, config: Config) -> DataFrame:

@@ -10,10 +10,13 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from nightrank.contract import DATE, STRINGS
+from nightrank.contract import DATE, STRING, STRINGS
 from nightrank.errors import ContractError
-from nightrank.sources.parsing import BAD, fits, from_text, parsed_lines, twin, widened
-from nightrank.sources.reading import Arrivals, find, night_of_file, read_lines, refuse_rowless
+from nightrank.sources.parsing import BAD, LINE_PROBLEMS, UNPARSABLE, fits, from_text, parsed_lines, twin, widened
+from nightrank.sources.reading import Arrivals, find, provenance, read_lines, refuse_rowless
+
+# What a log without any file has.
+NO_COLUMNS = ["night", "source_file", LINE_PROBLEMS]
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class Shape:
 def read_shaped(
     spark: SparkSession, form: str, template: str, shape: Shape, asked: Arrivals, allow_empty: bool
 ) -> DataFrame:
-    """The shape's columns from files of `form`, with problems and night; columns that they lack are null.
+    """The shape's columns from files of `form`, with problems, night and source_file; columns that they lack are null.
 
     Raises ContractError for required columns that are not there and for Parquet columns of another type.
     """
@@ -37,7 +40,7 @@ def read_shaped(
         require_columns(rows, shape.required, template)
         return _taken(rows, shape, template)
     rows = read_text_columns(spark, form, template, shape.columns, asked, allow_empty)
-    if rows.columns != [BAD, "night"]:
+    if rows.columns != NO_COLUMNS:
         require_columns(rows, shape.required, template)
     lacking = [field for field in shape.columns.fields if field.name not in rows.columns]
     absent = {field.name: F.lit(None).cast(twin(field.dataType)) for field in lacking}
@@ -47,7 +50,9 @@ def read_shaped(
 def read_text_columns(
     spark: SparkSession, form: str, template: str, shape: T.StructType, asked: Arrivals, allow_empty: bool
 ) -> DataFrame:
-    """JSON lines or CSV as string columns in `shape`'s twin, with night and `_bad`; CSV holds arrays as JSON text.
+    """JSON lines or CSV as string columns in `shape`'s twin, with night, source_file and `_line_problems`.
+
+    CSV holds arrays as JSON text.
 
     A column that a CSV file does not have is not in the result; JSON lines have every column.
     """
@@ -62,26 +67,28 @@ def read_text_columns(
     for name, parsed in nested.items():
         broken = F.col(name).isNotNull() & parsed.isNull()
         rows = rows.withColumn(BAD, F.coalesce(F.col(BAD), F.when(broken, F.col(name)))).withColumn(name, parsed)
-    return rows
+    unparsable = F.when(F.col(BAD).isNotNull(), F.array(F.lit(UNPARSABLE)))
+    return rows.withColumn(LINE_PROBLEMS, F.coalesce(unparsable, F.array().cast(STRINGS))).drop(BAD)
 
 
 def read_parquet(
     spark: SparkSession, template: str, shape: T.StructType, asked: Arrivals, allow_empty: bool
 ) -> DataFrame:
-    """Parquet files with all their columns, and night; `shape` where there is no file and none is allowed.
+    """Parquet files with all their columns, night and source_file; `shape` where there is no file and none is allowed.
 
     Raises ContractError for a file that lost its bytes (Spark would skip it silently) and for nights whose columns
     contradict each other.
     """
     found = find(spark, template, asked, allow_empty)
     if not found.paths:
-        return spark.createDataFrame([], shape).withColumn("night", F.lit(None).cast("date"))
+        nothing = {"night": F.lit(None).cast(DATE), "source_file": F.lit(None).cast(STRING)}
+        return spark.createDataFrame([], shape).withColumns(nothing)
     try:
         # Every footer is read: without it a column that some nights lack, or a file without bytes, is lost in silence.
         frame = spark.read.option("mergeSchema", "true").parquet(*found.paths)
     except (PySparkException, Py4JJavaError) as error:
         raise ContractError(f"Source '{template}' cannot be used: {_cause(error)}. Deliver it again.") from None
-    frame = frame.select("*", night_of_file(found).alias("night"))
+    frame = frame.select("*", *provenance(found))
     refuse_rowless(frame, template, asked, allow_empty)
     return frame
 
@@ -114,20 +121,20 @@ def _taken(rows: DataFrame, shape: Shape, template: str) -> DataFrame:
         else F.lit(None).cast(field.dataType).alias(field.name)
         for field in wanted
     ]
-    return rows.select(*values, F.array().cast(STRINGS).alias("problems"), F.col("night").cast(DATE).alias("night"))
+    return rows.select(*values, F.array().cast(STRINGS).alias("problems"), F.col("night").cast(DATE), "source_file")
 
 
 def _read_csv(spark: SparkSession, template: str, asked: Arrivals, allow_empty: bool) -> DataFrame:
     found = find(spark, template, asked, allow_empty)
     if not found.paths:
-        return spark.createDataFrame([], f"{BAD} string, night date")
+        return spark.createDataFrame([], f"{BAD} string, night date, source_file string")
     # RFC 4180: quotes are doubled, and quoted text may hold line ends. enforceSchema off: files whose header differs
     # from the first one's are refused, where Spark would match their columns by place.
     options = {"header": "true", "escape": '"', "multiLine": "true", "enforceSchema": "false"}
     names = spark.read.options(**options).csv(list(found.paths)).columns
     schema = T.StructType([T.StructField(name, T.StringType()) for name in (*names, BAD)])
     reader = spark.read.options(**options, mode="PERMISSIVE", columnNameOfCorruptRecord=BAD).schema(schema)
-    frame = reader.csv(list(found.paths)).select("*", night_of_file(found).alias("night"))
+    frame = reader.csv(list(found.paths)).select("*", *provenance(found))
     refuse_rowless(frame, template, asked, allow_empty)
     return frame
 

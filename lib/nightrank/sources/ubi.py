@@ -9,13 +9,13 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from nightrank.config import Config
-from nightrank.contract import DOUBLE, STRING, STRINGS, TIME, columns
+from nightrank.contract import DOUBLE, INT, STRING, STRINGS, TIME, columns
 from nightrank.sources.canonical import read_catalogue
 from nightrank.sources.parsing import BAD, filled, ill_typed, moment, parsed_lines, problems, typed
 from nightrank.sources.reading import Arrivals, arriving, read_lines
 from nightrank.sources.seen_items import seen_items
 from nightrank.sources.ubi_slates import HIT_IDS, slate, slate_is_ill_typed, with_shown
-from nightrank.tables import ANONYMOUS, RAW_EVENTS, RAW_SEARCHES
+from nightrank.tables import ANONYMOUS, RAW_EVENT_LINES, RAW_EVENTS, RAW_SEARCHES
 
 ACTIONS = {
     "click": "click", "item_click": "click", "product_click": "click", "add_to_cart": "cart", "cart": "cart",
@@ -44,11 +44,10 @@ def read_events(spark: SparkSession, config: Config, asked: Arrivals) -> DataFra
 
     An action that is not in ACTIONS stays as it is, for the contract to judge; so do events without an item.
     """
-    events = _documents(spark, config.source.events, asked, config).filter(_is_event(config))
-    behaviour = ~F.coalesce(F.lower("action_name").isin(*config.source.ignored_actions), F.lit(False))
     figures = [F.col(f"event_attributes.{name}") for name in FIGURES]
     return (
-        events.filter(behaviour)
+        _lines(spark, config.source.events, asked, config)
+        .filter(_is_behaviour(config))
         .withColumns({name: typed(text, DOUBLE) for name, text in zip(FIGURES, figures, strict=True)})
         .withColumn("problems", problems(_time_is_ill(), *[ill_typed(text, DOUBLE) for text in figures]))
         .withColumn("item_id", _item_id(config))
@@ -59,6 +58,12 @@ def read_events(spark: SparkSession, config: Config, asked: Arrivals) -> DataFra
         .withColumn("action", _action())
         .select(*RAW_EVENTS.names)
     )
+
+
+def read_event_lines(spark: SparkSession, config: Config, asked: Arrivals) -> DataFrame:
+    """RAW_EVENT_LINES: impressions, queries and a bulk file's actions are no rows."""
+    lines = _lines(spark, config.source.events, asked, config)
+    return lines.withColumn("event_rows", _is_behaviour(config).cast(INT)).select(*RAW_EVENT_LINES.names)
 
 
 def read_searches(spark: SparkSession, config: Config, asked: Arrivals) -> DataFrame:
@@ -102,9 +107,22 @@ def read_items(spark: SparkSession, config: Config, asked: Arrivals) -> DataFram
 
 
 def _documents(spark: SparkSession, path: str, asked: Arrivals, config: Config) -> DataFrame:
-    documents = parsed_lines(read_lines(spark, path, asked, config.source.allow_empty), DOCUMENT)
-    bulk_action = F.coalesce(*BULK).isNotNull() & F.coalesce("action_name", "query_id", "user_query", BAD).isNull()
-    return arriving(documents.filter(~bulk_action).withColumn("ts", moment(F.col("timestamp"))), asked)
+    return _lines(spark, path, asked, config).filter(_is_document())
+
+
+def _lines(spark: SparkSession, path: str, asked: Arrivals, config: Config) -> DataFrame:
+    lines = parsed_lines(read_lines(spark, path, asked, config.source.allow_empty), DOCUMENT)
+    return arriving(lines.withColumn("ts", moment(F.col("timestamp"))), asked)
+
+
+def _is_document() -> Column:
+    """Whether a line is more than a bulk file's action."""
+    return F.coalesce(*BULK).isNull() | F.coalesce("action_name", "query_id", "user_query", BAD).isNotNull()
+
+
+def _is_behaviour(config: Config) -> Column:
+    ignored = F.coalesce(F.lower("action_name").isin(*config.source.ignored_actions), F.lit(False))
+    return _is_document() & _is_event(config) & ~ignored
 
 
 def _is_event(config: Config) -> Column:

@@ -9,7 +9,7 @@ from pyspark.sql.window import WindowSpec
 from nightrank.config import Config
 from nightrank.nights import Night
 from nightrank.steps.pseudonyms import shopper
-from nightrank.steps.reasons import any_infinite, blank, finite, impossible_time, overlong, reasons
+from nightrank.steps.reasons import any_infinite, blank, finite, impossible_time, overlong, reasons, wrong_time_unit
 from nightrank.tables import EVENTS, RAW_EVENTS
 
 FIGURES = ("quantity", "price", "rating")
@@ -20,13 +20,14 @@ def build_events(raw_events: DataFrame, items: DataFrame, events: DataFrame, nig
     """The table `events` with run_date, the night in which each row arrived: accepted rows, and the rest with reasons.
 
     raw_events: RAW_EVENTS; items: tonight's catalogue; events: accepted rows of the nights before that tonight's may
-    repeat. Of rows with one event_id the first good one stays, by arrival and then by a hash of the row.
+    repeat. Of rows with one event_id the first good one stays, by arrival and then by a hash of the row without
+    its file.
     """
     facets = items.select("item_id", "facets", F.lit(True).alias("_known"))
     seen = events.select("event_id").distinct().withColumn("_seen", F.lit(True))
     joined = (
         raw_events.filter(F.col("arrived").between(F.lit(night.first_arrival), F.lit(night.run_date)))
-        .withColumn("_hash", F.xxhash64(*RAW_EVENTS.names))
+        .withColumn("_hash", F.xxhash64(*[name for name in RAW_EVENTS.names if name != "source_file"]))
         .join(facets, on="item_id", how="left")
         .join(seen, on="event_id", how="left")
     )
@@ -47,6 +48,7 @@ def _conditions(config: Config) -> dict[str, Column]:
     return {
         "missing_key": blank("event_id", "item_id", "action") | F.col("ts").isNull(),
         "impossible_time": impossible_time(config.events.earliest),
+        "wrong_time_unit": wrong_time_unit(config.events.earliest),
         "not_finite": any_infinite(*FIGURES),
         "unknown_action": ~F.col("action").isin(*config.events.actions),
         "overlong_id": overlong(config.events.longest_id, *IDS),
@@ -58,7 +60,7 @@ def _same_event() -> WindowSpec:
     good_first = F.size("reasons") > 0
     # Rows without an id are no duplicates of each other: each is its own group.
     group = F.coalesce("event_id", F.col("_hash").cast("string"))
-    return Window.partitionBy(group).orderBy(good_first, "arrived", "_hash")
+    return Window.partitionBy(group).orderBy(good_first, "arrived", "_hash", "source_file")
 
 
 def _is_duplicate() -> Column:

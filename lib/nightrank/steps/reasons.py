@@ -48,5 +48,14 @@ def impossible_time(earliest: date) -> Column:
     return F.coalesce((F.col("ts") < F.lit(earliest)) | (F.to_date("ts") > F.col("arrived")), F.lit(False))
 
 
+def wrong_time_unit(earliest: date) -> Column:
+    """Whether ts would be possible had milliseconds not been read as seconds, or seconds as milliseconds."""
+    seconds, end = F.unix_seconds("ts"), F.unix_seconds(F.date_add("arrived", 1).cast("timestamp"))
+    begin = F.unix_seconds(F.lit(earliest).cast("timestamp"))
+    as_said = [F.floor(seconds / 1000), seconds * 1000]
+    possible = [(begin <= one) & (one < end) for one in as_said]
+    return F.coalesce(impossible_time(earliest) & (possible[0] | possible[1]), F.lit(False))
+
+
 def _any(conditions: list[Column]) -> Column:
     return F.array_contains(F.array(*conditions), True)

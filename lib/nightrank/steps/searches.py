@@ -10,7 +10,7 @@ from nightrank.config import Config
 from nightrank.nights import Night
 from nightrank.steps.once import evaluated_once
 from nightrank.steps.pseudonyms import shopper
-from nightrank.steps.reasons import blank, finite, impossible_time, infinite, overlong, reasons
+from nightrank.steps.reasons import blank, finite, impossible_time, infinite, overlong, reasons, wrong_time_unit
 from nightrank.steps.text import normalise_text
 from nightrank.tables import RAW_SEARCHES, SEARCHES
 
@@ -73,6 +73,7 @@ def _conditions(config: Config) -> dict[str, Column]:
         "missing_key": blank("query_id", "query") | F.col("ts").isNull(),
         "empty_slate": F.coalesce(F.size("slate") < 1, F.lit(True)),
         "impossible_time": impossible_time(config.events.earliest),
+        "wrong_time_unit": wrong_time_unit(config.events.earliest),
         "not_finite": F.exists("slate", lambda one: infinite(one["base_score"]) | infinite(one["propensity"])),
         "impossible_propensity": F.exists("slate", lambda one: (one["propensity"] <= 0) | (one["propensity"] > 1)),
         "impossible_position": F.exists("slate", lambda one: one["position"] < 1),
