@@ -181,12 +181,17 @@ class SearchesConfig(Section):
 
 
 class QueryClassesConfig(Section):
-    """How specific a query's takes must be for its class."""
+    """How specific a query's takes must be for its class: see steps/query_classes.py for the entropies.
+
+    Takes are spread to the full (entropy 1) over even_items items or even_categories first-level categories.
+    """
 
     window_nights: int = 30
     min_takes: int = 5
-    navigational_item_share: float = 0.6
-    exploratory_category_share: float = 0.6
+    even_items: int = Field(default=10, ge=2)
+    even_categories: int = Field(default=8, ge=2)
+    navigational_item_entropy: float = Field(default=0.6, ge=0, le=1)
+    exploratory_category_entropy: float = Field(default=0.6, ge=0, le=1)
 
 
 class UserProfilesConfig(Section):
