@@ -204,10 +204,16 @@ class UserProfilesConfig(Section):
 
 
 class ItemNeighboursConfig(Section):
-    """Co-occurrence in sequence."""
+    """Co-occurrence in sequence.
+
+    forget_below: a pair worth less is forgotten: a single one at distance 1 after some 200 nights. pairs_per_night: the
+    heaviest pairs of an item that a night may add. neighbours: how many of an item's are read.
+    """
 
     half_life_nights: float = 30.0
     forget_nights: int = 365
+    forget_below: float = Field(default=0.01, ge=0)
+    pairs_per_night: int = Field(default=1000, ge=1)
     pair_window_nights: int = 7
     pair_distance: int = 5
     backward: float = 0.5
