@@ -41,6 +41,7 @@ from nightrank.sections import (
     SparkConfig,
     TrainingExamplesConfig,
     UserProfilesConfig,
+    WordsConfig,
 )
 
 
@@ -55,6 +56,7 @@ class Config(Section):
     mlflow: MlflowConfig = MlflowConfig()
     deliveries: DeliveriesConfig = DeliveriesConfig()
     events: EventsConfig = EventsConfig()
+    words: WordsConfig = WordsConfig()
     items: ItemsConfig = ItemsConfig()
     searches: SearchesConfig = SearchesConfig()
     query_classes: QueryClassesConfig = QueryClassesConfig()

@@ -35,6 +35,16 @@ Text = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]+$", max_length=4096)]
 Pattern = Annotated[Text, AfterValidator(_pattern)]
 
 
+ENGLISH = (
+    "a an and are as at be but by for if in into is it of on or such that the their then there these they this to was "
+    "will with"
+)
+CHINESE = (
+    "的 地 得 了 着 过 和 与 及 或 而 且 但 是 有 在 于 从 到 对 把 被 给 让 向 为 以 因 由 也 都 就 还 又 很 "
+    "这 那 这个 那个 这些 那些 我 你 您 他 她 它 我们 你们 他们 她们 它们 一个 一些 什么 哪个 怎么 吗 呢 吧 啊"
+)
+
+
 class Section(BaseModel):
     """A frozen group of settings that refuses what it does not know."""
 
@@ -159,12 +169,41 @@ class DeliveriesConfig(Section):
     more: float = Field(default=3.0, ge=0)
 
 
+class StopWords(Section):
+    """Words that say nothing about what is meant, by language."""
+
+    en: tuple[str, ...] = tuple(ENGLISH.split())
+    zh: tuple[str, ...] = tuple(CHINESE.split())
+
+
+class WordsConfig(Section):
+    """How words are told apart, in items and queries alike.
+
+    language: of titles and queries; `zh` cuts Chinese into words with jieba (`pip install 'nightrank[zh]'`), `none`
+    drops no stop words but more_stop_words. stop_words: by language: those of Lucene's English analyser without `no`
+    and `not`, which turn a search round, and Chinese particles, pronouns and prepositions. more_stop_words: the shop's
+    own, in any language.
+    """
+
+    language: Literal["en", "zh", "none"] = "en"
+    stop_words: StopWords = StopWords()
+    more_stop_words: tuple[str, ...] = ()
+
+
 class ItemsConfig(Section):
-    """The catalogue: what text is encoded and which facets an item has."""
+    """The catalogue: what text is encoded and which facets an item has.
+
+    keywords: at most so many an item, by TF-IDF. keyword_description_weight: what a word of the description counts
+    where one of the title counts 1; 0: titles only, as stock sentences fill short titles up with words that say little.
+    stop_words: what words.stop_words leaves and is no keyword. rating_prior_count: how many ratings the category's mean
+    is worth beside an item's own.
+    """
 
     template: Text = "{title}. {brand}. {category}. {description}"
     longest_text: int = 2000
-    keywords: int = 8
+    keywords: int = Field(default=8, ge=0)
+    keyword_description_weight: float = Field(default=0.0, ge=0, le=1)
+    rating_prior_count: float = Field(default=10.0, gt=0)
     price_bands_per_doubling: float = 1.0
     full_catalogue: bool = False
     stop_words: tuple[str, ...] = ("the", "and", "for", "with", "from", "set", "pack", "new", "your", "you", "all")

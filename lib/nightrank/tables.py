@@ -69,7 +69,7 @@ EVENTS = Table(
 ITEMS = Table(
     "items",
     "the catalogue as of the night: clean text, facets, content hash",
-    columns(**CATALOGUE, text=STRING, facets=STRINGS, content_hash=STRING, **QUARANTINE),
+    columns(**CATALOGUE, rating_shrunk=DOUBLE, text=STRING, facets=STRINGS, content_hash=STRING, **QUARANTINE),
     key=("item_id",),
     holds=Holds.SNAPSHOT,
     partitions=("accepted",),
