@@ -42,6 +42,7 @@ from nightrank.sections import (
     SparkConfig,
     TrainingExamplesConfig,
     UserProfilesConfig,
+    WordsConfig,
 )
 
 
@@ -57,6 +58,7 @@ class Config(Section):
     deliveries: DeliveriesConfig = DeliveriesConfig()
     events: EventsConfig = EventsConfig()
     manifest: ManifestConfig = ManifestConfig()
+    words: WordsConfig = WordsConfig()
     items: ItemsConfig = ItemsConfig()
     searches: SearchesConfig = SearchesConfig()
     query_classes: QueryClassesConfig = QueryClassesConfig()

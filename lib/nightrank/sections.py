@@ -35,6 +35,16 @@ Text = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]+$", max_length=4096)]
 Pattern = Annotated[Text, AfterValidator(_pattern)]
 
 
+ENGLISH = (
+    "a an and are as at be but by for if in into is it of on or such that the their then there these they this to was "
+    "will with"
+)
+CHINESE = (
+    "的 地 得 了 着 过 和 与 及 或 而 且 但 是 有 在 于 从 到 对 把 被 给 让 向 为 以 因 由 也 都 就 还 又 很 "
+    "这 那 这个 那个 这些 那些 我 你 您 他 她 它 我们 你们 他们 她们 它们 一个 一些 什么 哪个 怎么 吗 呢 吧 啊"
+)
+
+
 class Section(BaseModel):
     """A frozen group of settings that refuses what it does not know."""
 
@@ -167,12 +177,41 @@ class ManifestConfig(Section):
     refuse_unreadable: float = Field(default=0.05, ge=0, le=1)
 
 
+class StopWords(Section):
+    """Words that say nothing about what is meant, by language."""
+
+    en: tuple[str, ...] = tuple(ENGLISH.split())
+    zh: tuple[str, ...] = tuple(CHINESE.split())
+
+
+class WordsConfig(Section):
+    """How words are told apart, in items and queries alike.
+
+    language: of titles and queries; `zh` cuts Chinese into words with jieba (`pip install 'nightrank[zh]'`), `none`
+    drops no stop words but more_stop_words. stop_words: by language: those of Lucene's English analyser without `no`
+    and `not`, which turn a search round, and Chinese particles, pronouns and prepositions. more_stop_words: the shop's
+    own, in any language.
+    """
+
+    language: Literal["en", "zh", "none"] = "en"
+    stop_words: StopWords = StopWords()
+    more_stop_words: tuple[str, ...] = ()
+
+
 class ItemsConfig(Section):
-    """The catalogue: what text is encoded and which facets an item has."""
+    """The catalogue: what text is encoded and which facets an item has.
+
+    keywords: at most so many an item, by TF-IDF. keyword_description_weight: what a word of the description counts
+    where one of the title counts 1; 0: titles only, as stock sentences fill short titles up with words that say little.
+    stop_words: what words.stop_words leaves and is no keyword. rating_prior_count: how many ratings the category's mean
+    is worth beside an item's own.
+    """
 
     template: Text = "{title}. {brand}. {category}. {description}"
     longest_text: int = 2000
-    keywords: int = 8
+    keywords: int = Field(default=8, ge=0)
+    keyword_description_weight: float = Field(default=0.0, ge=0, le=1)
+    rating_prior_count: float = Field(default=10.0, gt=0)
     price_bands_per_doubling: float = 1.0
     full_catalogue: bool = False
     stop_words: tuple[str, ...] = ("the", "and", "for", "with", "from", "set", "pack", "new", "your", "you", "all")
@@ -189,12 +228,17 @@ class SearchesConfig(Section):
 
 
 class QueryClassesConfig(Section):
-    """How specific a query's takes must be for its class."""
+    """How specific a query's takes must be for its class: see steps/query_classes.py for the entropies.
+
+    Takes are spread to the full (entropy 1) over even_items items or even_categories first-level categories.
+    """
 
     window_nights: int = 30
     min_takes: int = 5
-    navigational_item_share: float = 0.6
-    exploratory_category_share: float = 0.6
+    even_items: int = Field(default=10, ge=2)
+    even_categories: int = Field(default=8, ge=2)
+    navigational_item_entropy: float = Field(default=0.6, ge=0, le=1)
+    exploratory_category_entropy: float = Field(default=0.6, ge=0, le=1)
 
 
 class UserProfilesConfig(Section):
@@ -207,10 +251,16 @@ class UserProfilesConfig(Section):
 
 
 class ItemNeighboursConfig(Section):
-    """Co-occurrence in sequence."""
+    """Co-occurrence in sequence.
+
+    forget_below: a pair worth less is forgotten: a single one at distance 1 after some 200 nights. pairs_per_night: the
+    heaviest pairs of an item that a night may add. neighbours: how many of an item's are read.
+    """
 
     half_life_nights: float = 30.0
     forget_nights: int = 365
+    forget_below: float = Field(default=0.01, ge=0)
+    pairs_per_night: int = Field(default=1000, ge=1)
     pair_window_nights: int = 7
     pair_distance: int = 5
     backward: float = 0.5

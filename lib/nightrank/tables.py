@@ -91,7 +91,7 @@ MANIFEST = Table(
 ITEMS = Table(
     "items",
     "the catalogue as of the night: clean text, facets, content hash",
-    columns(**CATALOGUE, text=STRING, facets=STRINGS, content_hash=STRING, **QUARANTINE),
+    columns(**CATALOGUE, rating_shrunk=DOUBLE, text=STRING, facets=STRINGS, content_hash=STRING, **QUARANTINE),
     key=("item_id",),
     holds=Holds.SNAPSHOT,
     partitions=("accepted",),
@@ -114,6 +114,9 @@ QUERY_CLASSES = Table(
         query_class=STRING,
         searches=LONG,
         takes=LONG,
+        shoppers=LONG,
+        item_entropy=DOUBLE,
+        category_entropy=DOUBLE,
         top_item_share=DOUBLE,
         top_category_share=DOUBLE,
     ),

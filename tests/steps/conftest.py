@@ -70,7 +70,7 @@ def small_shop(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) ->
     ranker_id = keep_ranker(config, ranker)
     at = datetime(2026, 1, 8, 12, tzinfo=UTC)
     item_rows = [
-        (TONIGHT, i, f"Thing {i}", *[None] * 13, f"thing {i}", [f"brand:{b}", "category:t"], f"hash {i}", [], True)
+        (TONIGHT, i, f"Thing {i}", *[None] * 14, f"thing {i}", [f"brand:{b}", "category:t"], f"hash {i}", [], True)
         for i, b in zip(ITEMS, BRANDS, strict=True)
     ]
     neighbours = [(TONIGHT - DAY, i, i, 5.0 - n, TONIGHT - DAY, 5.0 - n, 0) for n, i in enumerate(ITEMS[:4])]

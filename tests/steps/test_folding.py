@@ -59,6 +59,21 @@ def test_each_rule_by_hand(spark):
     assertDataFrameEqual(result, spark.createDataFrame(expected, schema), rtol=0, atol=0)
 
 
+def test_what_is_worth_too_little_is_forgotten_the_same_way_later(spark):
+    previous = spark.createDataFrame([("u", "gone", 0.21, jan(1)), ("u", "just there", 0.22, jan(1))], STATE)
+    amounts = spark.createDataFrame([("u", t, jan(12), 1_000_000) for t in ("gone", "just there")], AMOUNT)
+    # Half after 10 nights: 0.105 and 0.11; after 11: 0.098 and 0.103.
+    folded = fold(previous, amounts, (jan(11), jan(12)), KEYS, HALF_LIFE, FORGET, forget_below=0.1)
+    expected = [
+        (jan(11), "u", "gone", 0.21, jan(1)),
+        (jan(11), "u", "just there", 0.22, jan(1)),
+        (jan(12), "u", "gone", 1.0, jan(12)),
+        (jan(12), "u", "just there", 0.22 * D**11 + 1.0, jan(12)),
+    ]
+    schema = "as_of date, user string, token string, value double, touched date"
+    assertDataFrameEqual(folded, spark.createDataFrame(expected, schema), rtol=0, atol=1e-15)
+
+
 def test_three_nights_equal_one_rebuild_to_the_bit(spark):
     # Amounts whose sums and products are not exact in binary, two users, gaps of every kind.
     amounts = spark.range(400).select(

@@ -57,6 +57,67 @@ def test_text_facets_and_hash(spark: SparkSession) -> None:
     assertDataFrameEqual(found, spark.createDataFrame(wanted, found.schema))
 
 
+def test_keywords_are_the_telling_words_that_few_titles_have(spark: SparkSession) -> None:
+    config = Config.model_validate({"items": {"keywords": 2, "keyword_description_weight": 0.5}})
+    arrivals = raw(
+        spark,
+        # Of five items: red in 5, mug in 3, oak in 2; ash, elm and fir in 1. The description counts half.
+        {"item_id": "ties", "title": "Red fir elm ash", "description": "mug"},
+        {"item_id": "rare", "title": "red MUG mug oak"},
+        {"item_id": "short", "title": "red mug", "description": "red"},
+        {"item_id": "same", "title": "red oak mix", "description": "unweighed words stay"},
+        {"item_id": "new text", "title": "red"},
+    )
+    before = snapshot(
+        spark,
+        {
+            "item_id": "same", "title": "red oak mix", "description": "unweighed words stay", "price": 1.0,
+            "facets": ["brand:x", "keyword:were", "keyword:weighed"],
+        },
+        {"item_id": "new text", "title": "blue", "facets": ["keyword:blue"]},
+    )  # fmt: skip
+    got = build_items(arrivals, before, NIGHT, config).select("item_id", "facets")
+    # rare: mug 2 · ln(5 / 3) = 1.02, oak ln(5 / 2) = 0.92, red 0. ties: three of ln 5, so by word; mug counts half.
+    wanted = [
+        ("ties", ["keyword:ash", "keyword:elm"]),
+        ("rare", ["keyword:mug", "keyword:oak"]),
+        ("short", ["keyword:mug", "keyword:red"]),
+        ("same", ["keyword:weighed", "keyword:were"]),
+        ("new text", ["keyword:red"]),
+    ]
+    assertDataFrameEqual(got, spark.createDataFrame(wanted, got.schema))
+
+
+def test_ratings_are_drawn_to_their_category(spark: SparkSession) -> None:
+    config = Config.model_validate({"items": {"rating_prior_count": 4}})
+
+    def rated(item: str, category: str | None, mean: float | None, count: int | None) -> dict[str, Any]:
+        return {"item_id": item, "title": item, "category": category, "rating_mean": mean, "rating_count": count}
+
+    arrivals = raw(
+        spark,
+        rated("many", "A > x", 4.5, 30),
+        rated("few", "a > X", 1.0, 2),
+        rated("unsaid", "A > x", 2.2, None),
+        rated("none", "A > x", None, 9),
+        rated("nobody", "A > x", 5.0, 0),
+        rated("elsewhere", "A", 3.3, 7),
+        rated("nowhere", None, 1e9, 1),
+    )
+    got = build_items(arrivals, snapshot(spark), NIGHT, config).select("item_id", "rating_shrunk")
+    mean = (30 * 4.5 + 2 * 1.0 + 1 * 2.2) / 33
+    wanted = [
+        ("many", (4 * mean + 30 * 4.5) / 34),
+        ("few", (4 * mean + 2 * 1.0) / 6),
+        ("unsaid", (4 * mean + 2.2) / 5),
+        ("none", None),
+        ("nobody", None),
+        ("elsewhere", 3.3),
+        ("nowhere", None),
+    ]
+    assertDataFrameEqual(got, spark.createDataFrame(wanted, got.schema), rtol=0, atol=1e-12)
+
+
 def test_the_newest_good_version_stands(spark: SparkSession) -> None:
     new, old = datetime(2026, 1, 3), datetime(2026, 1, 1)
     arrivals = raw(

@@ -63,7 +63,7 @@ def read_items(spark: SparkSession, config: Config, asked: Arrivals) -> DataFram
     items = lines.filter("item_id IS NOT NULL").groupBy("item_id").agg(newest).select("item_id", "newest.*")
     known = {
         "title": F.coalesce("title", "item_id"),
-        "category": F.coalesce("category", head_noun(F.col("title"))),
+        "category": F.coalesce("category", head_noun(F.col("title"), config.words)),
         "problems": F.array().cast(STRINGS),
     }
     unsaid = {name: F.lit(None).cast(kind) for name, kind in CATALOGUE.items() if name not in items.columns}
@@ -74,7 +74,7 @@ def read_searches(spark: SparkSession, config: Config, asked: Arrivals) -> DataF
     """RAW_SEARCHES derived from purchases, marked so; see derived_searches."""
     before = replace(asked, first=asked.first - timedelta(days=POPULARITY_DAYS))
     lines = _lines(spark, config, before).filter(F.size("problems") == 0).withColumn("query_id", search_id())
-    named = lines.withColumn("category", F.coalesce("category", head_noun(F.col("title"))))
+    named = lines.withColumn("category", F.coalesce("category", head_noun(F.col("title"), config.words)))
     return derived_searches(named, asked.first, POPULARITY_DAYS, config.searches).select(*RAW_SEARCHES.names)
 
 

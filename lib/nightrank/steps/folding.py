@@ -8,7 +8,7 @@ onto last night's state and folding everything anew do the same operations in th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
 
 from pyspark.sql import Column, DataFrame
@@ -26,21 +26,29 @@ def fold(
     keys: Sequence[str],
     half_life_nights: float,
     forget_nights: int,
+    forget_below: float = 0.0,
 ) -> DataFrame:
     """The state of each key as of each date asked for: as_of, keys, value, touched; keys without one have no row.
 
     previous: keys, value, touched (no rows: from nothing). amounts: keys, run_date, amount (long, millionths), in any
     order and number of rows a night. as_of: dates that hold for every key, or a frame of as_of and some of the keys.
-    Amounts of nights after as_of do not count; a value untouched for more than forget_nights is forgotten.
+    Amounts of nights after as_of do not count; a value untouched for more than forget_nights is forgotten, and so is
+    one that is worth less than forget_below. Worth only falls between touches, so what a snapshot has forgotten a
+    rebuild forgets before it could count again.
     """
     nightly = amounts.groupBy(*keys, "run_date").agg((F.sum("amount") / F.lit(UNIT)).alias("added"))
     entries = previous.select(*keys, F.col("touched").alias("run_date"), F.col("value").alias("added")).unionByName(
         nightly
     )
     histories = entries.groupBy(*keys).agg(F.sort_array(F.collect_list(F.struct("run_date", "added"))).alias("history"))
-    state = _folded(_up_to("history", "as_of"), half_life_nights, forget_nights)
+
+    def remembered(state: Column, on: Column) -> Column:
+        worth = decayed(state["value"], state["touched"], on, half_life_nights)
+        return (F.date_diff(on, state["touched"]) <= forget_nights) & (F.abs(worth) >= forget_below)
+
+    state = _folded(_up_to("history", "as_of"), half_life_nights, remembered)
     # In an array, so that the fold is written once in the plan and not again for each use of its result.
-    kept = F.filter(F.array(state), lambda one: F.date_diff("as_of", one["touched"]) <= forget_nights)
+    kept = F.filter(F.array(state), lambda one: remembered(one, F.col("as_of")))
     return asked_for(histories, as_of).select("as_of", *keys, F.inline(kept))
 
 
@@ -76,13 +84,13 @@ def _up_to(history: str, as_of: str) -> Column:
     return F.filter(history, lambda entry: entry["run_date"] <= F.col(as_of))
 
 
-def _folded(history: Column, half_life_nights: float, forget_nights: int) -> Column:
+def _folded(history: Column, half_life_nights: float, remembered: Callable[[Column, Column], Column]) -> Column:
     """The last state of a sorted history, null for an empty one."""
     nothing = F.struct(F.lit(0.0).alias("value"), F.lit(None).cast("date").alias("touched"))
 
     def touch(state: Column, entry: Column) -> Column:
-        nights = F.date_diff(entry["run_date"], state["touched"])
-        kept = F.when(nights <= forget_nights, state["value"] * kept_after(nights, half_life_nights)).otherwise(0.0)
+        worth = decayed(state["value"], state["touched"], entry["run_date"], half_life_nights)
+        kept = F.when(remembered(state, entry["run_date"]), worth).otherwise(0.0)
         return F.struct((kept + entry["added"]).alias("value"), entry["run_date"].alias("touched"))
 
     return F.aggregate(history, nothing, touch)

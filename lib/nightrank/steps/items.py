@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from string import Formatter
 
-from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from nightrank.config import Config
+from nightrank.contract import STRINGS
 from nightrank.errors import ConfigError
 from nightrank.nights import Night
 from nightrank.sections import ItemsConfig
+from nightrank.steps.item_ratings import category_ratings, shrunk_rating
+from nightrank.steps.item_words import keywords, weighed_words, words_said
+from nightrank.steps.once import evaluated_once
 from nightrank.steps.reasons import any_infinite, blank, finite, overlong, reasons
-from nightrank.steps.text import keywords, levels, normalise_text
+from nightrank.steps.text import levels, normalise_text
 from nightrank.tables import CATALOGUE, ITEMS, RAW_ITEMS
 
 FIGURES = ("price", "rating_mean")
+KEYWORD = "keyword:"
+BELOW = " > "
 
 
 def build_items(raw_items: DataFrame, items: DataFrame, night: Night, config: Config) -> DataFrame:
@@ -26,15 +32,14 @@ def build_items(raw_items: DataFrame, items: DataFrame, night: Night, config: Co
     nothing. With items.full_catalogue only what arrived on run_date stays.
     """
     arrived = _judged(raw_items, config)
-    known = items.select(*CATALOGUE, F.col("run_date").alias("arrived"))
     good = arrived.filter(F.size("reasons") == 0).drop("reasons")
-    if config.items.full_catalogue:
-        newest = _newest(good.filter(F.col("arrived") == F.lit(night.run_date)))
-    else:
-        newest = _newest(known.unionByName(good))
-    accepted = newest.withColumn("reasons", F.array().cast("array<string>"))
+    accepted = _completed(_standing(good, items, night, config), config)
     quarantined = arrived.filter(F.size("reasons") > 0)
-    return _described(accepted.unionByName(quarantined), config.items).select(*ITEMS.columns.names)
+    return (
+        _described(accepted, config.items, True)
+        .unionByName(_described(quarantined, config.items, False), allowMissingColumns=True)
+        .select(*ITEMS.columns.names)
+    )
 
 
 def _judged(raw_items: DataFrame, config: Config) -> DataFrame:
@@ -54,21 +59,63 @@ def _judged(raw_items: DataFrame, config: Config) -> DataFrame:
     )
 
 
-def _newest(versions: DataFrame) -> DataFrame:
-    told = F.sha2(F.to_json(F.struct(*CATALOGUE)), 256)
-    order = Window.partitionBy("item_id").orderBy(
-        F.col("updated_at").desc_nulls_last(), F.col("arrived").desc(), told.desc()
-    )
-    return versions.withColumn("_age", F.row_number().over(order)).filter("_age = 1").drop("_age")
+def _standing(good: DataFrame, items: DataFrame, night: Night, config: Config) -> DataFrame:
+    """The newest version of each item: CATALOGUE, its normalised words, and kept: last night's keywords if they stay.
+
+    One Exchange by item_id. Counts of words and means of ratings are taken from these rows as well, and as the whole
+    version is one column that nothing looks into below the Exchange, they find it again (`ReusedExchange` in the plan):
+    the catalogue is read, normalised and shuffled once.
+    """
+    known = items.withColumns({"arrived": F.col("run_date"), "last": _last_keywords(config)})
+    versions = known.select(*CATALOGUE, "arrived", "last").unionByName(good, allowMissingColumns=True)
+    order = F.struct("updated_at", "arrived", F.sha2(F.to_json(F.struct(*CATALOGUE)), 256))
+    if config.items.full_catalogue:
+        order = F.when(F.col("last").isNull() & (F.col("arrived") == F.lit(night.run_date)), order)
+    version = F.struct(*[name for name in CATALOGUE if name != "item_id"], *_normalised(config), _content(config))
+    newest = versions.groupBy("item_id").agg(F.max_by(version, order).alias("version"), F.max("last").alias("last"))
+    standing = newest.where(F.col("version").isNotNull()).select("item_id", evaluated_once(F.struct("version", "last")))
+    unchanged = F.col("last.content") == F.col("version.content")
+    return standing.select("item_id", "version.*", F.when(unchanged, F.col("last.keywords")).alias("kept"))
 
 
-def _described(items: DataFrame, config: ItemsConfig) -> DataFrame:
-    accepted = F.size("reasons") == 0
+def _completed(standing: DataFrame, config: Config) -> DataFrame:
+    """CATALOGUE, rating_shrunk, facets and no reasons."""
     return (
-        items.withColumn("accepted", accepted)
-        .withColumn("text", F.when(accepted, item_text(config.template, config.longest_text)))
-        .withColumn("facets", F.when(accepted, facets(config)))
-        .withColumn("content_hash", F.sha2("text", 256))
+        standing.join(weighed_words(standing, config), on="item_id", how="left")
+        .join(F.broadcast(category_ratings(standing)), on="shelf", how="left")
+        .withColumns({"rating_shrunk": shrunk_rating(config.items.rating_prior_count), "keywords": keywords()})
+        .withColumns({"facets": facets(config.items), "reasons": F.array().cast(STRINGS)})
+    )
+
+
+def _normalised(config: Config) -> list[Column]:
+    path = levels(F.col("category"), config.words)
+    return [
+        normalise_text(F.col("brand"), config.words).alias("maker"),
+        normalise_text(F.col("seller"), config.words).alias("shop"),
+        path.alias("path"),
+        F.array_join(F.coalesce(path, F.array()), BELOW).alias("shelf"),
+        words_said(config).alias("said"),
+    ]
+
+
+def _content(config: Config) -> Column:
+    """What keywords are taken from."""
+    names = ("title", "description") if config.items.keyword_description_weight else ("title",)
+    return F.array(*[F.coalesce(name, F.lit("")) for name in names]).alias("content")
+
+
+def _last_keywords(config: Config) -> Column:
+    """content and keywords of a row of last night's snapshot."""
+    told = F.filter("facets", lambda token: token.startswith(KEYWORD))
+    words = F.transform(told, lambda token: F.regexp_replace(token, f"^{KEYWORD}", ""))
+    return F.struct(_content(config), words.alias("keywords"))
+
+
+def _described(items: DataFrame, config: ItemsConfig, accepted: bool) -> DataFrame:
+    text = item_text(config.template, config.longest_text) if accepted else F.lit(None).cast("string")
+    return items.withColumns({"accepted": F.lit(accepted), "text": text}).withColumn(
+        "content_hash", F.sha2("text", 256)
     )
 
 
@@ -99,20 +146,18 @@ def _known(field: str) -> str:
 def facets(config: ItemsConfig) -> Column:
     """The sorted distinct readable tokens of an item: brand, every level of its category, price band, seller, keywords.
 
-    The price band is floor(log2(price) * bands a doubling): nothing is fitted, so bands never move between versions of
-    the codes. A free item has none.
+    Of maker, path, price, shop and keywords. The price band is floor(log2(price) * bands a doubling): nothing is
+    fitted, so bands never move between versions of the codes. A free item has none.
     """
-    path = levels(F.col("category"))
-    prefixes = F.transform(path, lambda _, at: F.array_join(F.slice(path, 1, at + 1), " > "))
+    prefixes = F.transform("path", lambda _, at: F.array_join(F.slice("path", 1, at + 1), BELOW))
     band = F.floor(F.log2("price") * config.price_bands_per_doubling).cast("string")
-    words = keywords(F.col("title"), config.keywords, config.stop_words)
     tokens = F.flatten(
         F.array(
-            _tokens("brand", F.array(normalise_text(F.col("brand")))),
+            _tokens("brand", F.array("maker")),
             _tokens("category", prefixes),
             _tokens("price", F.array(band)),
-            _tokens("seller", F.array(normalise_text(F.col("seller")))),
-            _tokens("keyword", words),
+            _tokens("seller", F.array("shop")),
+            _tokens("keyword", F.col("keywords")),
         )
     )
     return F.array_sort(F.array_distinct(tokens))

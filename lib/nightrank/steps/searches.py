@@ -11,7 +11,7 @@ from nightrank.nights import Night
 from nightrank.steps.once import evaluated_once
 from nightrank.steps.pseudonyms import shopper
 from nightrank.steps.reasons import blank, finite, impossible_time, infinite, overlong, reasons, wrong_time_unit
-from nightrank.steps.text import normalise_text
+from nightrank.steps.text import search_text
 from nightrank.tables import RAW_SEARCHES, SEARCHES
 
 
@@ -31,7 +31,7 @@ def build_searches(raw_searches: DataFrame, events: DataFrame, night: Night, con
         .select("*", evaluated_once(F.struct(_taken_in_time(config).alias("counted"), _is_ranked().alias("ranked"))))
         .withColumn("slate", _with_gains())
         .withColumn("user_id", shopper(F.col("user_id"), config))
-        .withColumn("normalised_query", normalise_text(F.col("query")))
+        .withColumn("normalised_query", search_text(F.col("query"), config.words))
         .withColumn("derived", F.coalesce("derived", F.lit(False)))
         .withColumn("accepted", F.size("reasons") == 0)
         .select(*SEARCHES.schema.names)
