@@ -54,13 +54,15 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("user", help="a user_id, segment:<name> or anonymous")
     rollback = commands.add_parser("rollback", help="make the ranker and the rows of an earlier night live again")
     rollback.add_argument("--to", required=True, type=_run_date, help="the night to go back to, as YYYY-MM-DD")
+    replay = commands.add_parser("replay", help="make a night and every later one again, under mended rules")
+    replay.add_argument("--run-date", required=True, type=_run_date, help="the night, as YYYY-MM-DD")
     clean = commands.add_parser("clean", help="delete nights that need not be kept, and files that nobody needs")
     clean.add_argument("--dry-run", action="store_true", help="say which nights would go; delete nothing")
     demo = commands.add_parser("demo", help="a simulated shop, three nights of it, and what they brought")
     shop = commands.add_parser("shop", help="write the simulated shop's logs and nothing else")
     chosen: dict[argparse.ArgumentParser, Command] = {
         run: _command_run, tables: _command_tables, show: _command_show, demo: _command_demo, shop: _command_shop,
-        rollback: _command_rollback, clean: _command_clean,
+        rollback: _command_rollback, replay: _command_replay, clean: _command_clean,
     }  # fmt: skip
     for command, function in chosen.items():
         _shared_arguments(command)
@@ -162,6 +164,13 @@ def _command_rollback(config: Config, arguments: argparse.Namespace) -> None:
     spark = build_session(config.spark)
     with holding_lease(spark, config, f"rollback to night {arguments.to}"):
         _say(roll_back(spark, config, arguments.to))
+
+
+def _command_replay(config: Config, arguments: argparse.Namespace) -> None:
+    from nightrank.replay import replay
+    from nightrank.session import build_session
+
+    _say(replay(build_session(config.spark), config, arguments.run_date))
 
 
 def _command_clean(config: Config, arguments: argparse.Namespace) -> None:

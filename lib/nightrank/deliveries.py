@@ -46,7 +46,7 @@ def refuse_lost_rows(spark: SparkSession, config: Config, table: Table, night: N
             f"table 'events', found {row['stored']}. Run the night again with --again; if it stays so, report it."
         )
     unread = [row["source_file"] for row in files.where("not readable").orderBy("source_file").collect()]
-    if unread and len(unread) > config.manifest.refuse_unreadable * files.count():
+    if unread and not config.source.allow_empty and len(unread) > config.manifest.refuse_unreadable * files.count():
         raise ContractError(
             f"Night {night.run_date} is refused: expected files of events that can be read, found {len(unread)} that "
             f"cannot, first '{unread[0]}'. Deliver them again, or raise manifest.refuse_unreadable."

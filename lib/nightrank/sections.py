@@ -54,7 +54,8 @@ class Section(BaseModel):
 class SourceConfig(Section):
     """Where raw logs are and which convention they follow.
 
-    A path may hold `{run_date}` (ISO date): then each night has a folder or file of its own and rows arrive with it.
+    A path may hold `{run_date}` (2026-01-03) or `{run_day}` (20260103): then each night has a folder or file of its
+    own and rows arrive with it.
     Without it the file is one static log and rows arrive on the date of their own time stamp.
 
     Of conventions without a query id (ga4, snowplow): search_lists matches the names of lists that are search results;

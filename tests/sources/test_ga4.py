@@ -11,7 +11,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from nightrank.config import Config
-from nightrank.errors import ContractError
+from nightrank.errors import ContractError, InputMissingError
 from nightrank.sources import ga4, listing, read_raw
 from nightrank.tables import RAW_EVENTS, RAW_ITEMS, RAW_SEARCHES
 
@@ -180,6 +180,16 @@ def with_numbers(one: dict[str, Any]) -> dict[str, Any]:
     """A JSON object of the export with its integers as numbers, as Parquet has them."""
     counts = ("event_timestamp", "int_value", "quantity")
     return {key: int(value) if key in counts else value for key, value in one.items()}
+
+
+def test_day_tables_are_named_as_bigquery_names_them(spark: SparkSession, tmp_path: Path) -> None:
+    for day, one in ((2, SEEN), (3, CLICK)):
+        (tmp_path / f"events_202601{day:02}").write_text(json.dumps(one) + "\n")
+    config = source(events=f"{tmp_path}/events_{{run_day}}")
+    (event,) = read(spark, "events", config)
+    assert (event.action, event.arrived) == ("click", NIGHT)
+    with pytest.raises(InputMissingError, match="events_20260104' cannot be read"):
+        read(spark, "events", config, date(2026, 1, 4))
 
 
 def test_parquet_says_the_same(spark: SparkSession, tmp_path: Path) -> None:

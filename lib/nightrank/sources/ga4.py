@@ -19,7 +19,7 @@ from nightrank.contract import DOUBLE, LONG, STRING, columns, rows
 from nightrank.sources.canonical import read_catalogue
 from nightrank.sources.lists import LISTED, listed_searches, rows_of_items, with_query_ids
 from nightrank.sources.parsing import filled
-from nightrank.sources.reading import RUN_DATE, Arrivals, arriving
+from nightrank.sources.reading import Arrivals, arriving, is_dated
 from nightrank.sources.seen_items import seen_items
 from nightrank.sources.tabular import Shape, read_shaped
 from nightrank.tables import ANONYMOUS, RAW_EVENT_LINES, RAW_EVENTS, RAW_SEARCHES
@@ -147,7 +147,7 @@ def _is_behaviour() -> Column:
 
 def _of_nights(export: DataFrame, asked: Arrivals, config: Config) -> DataFrame:
     """Rows of the nights asked for, and of day tables what is read again, which arrives now."""
-    again = config.source.rewritten_days if RUN_DATE in config.source.events else 0
+    again = config.source.rewritten_days if is_dated(config.source.events) else 0
     since = asked.first - timedelta(days=again)
     kept = export.where(F.col("arrived") >= F.lit(since))
     return kept.withColumn("arrived", F.greatest("arrived", F.lit(asked.first)))

@@ -15,9 +15,12 @@ from pyspark.sql import functions as F
 from nightrank.errors import ContractError, InputMissingError
 from nightrank.nights import ONE_DAY
 
-RUN_DATE = "{run_date}"
-DAY = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
-DAY_GLOB = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]"
+# How a template names its night: what stands there in a path, as 2026-01-03, or as 20260103 in BigQuery's day tables,
+# as a glob, and as a pattern.
+FORMS = {
+    "{run_date}": ("%Y-%m-%d", "[0-9]" * 4 + ("-" + "[0-9]" * 2) * 2, "([0-9]{4})-([0-9]{2})-([0-9]{2})"),
+    "{run_day}": ("%Y%m%d", "[0-9]" * 8, "([0-9]{4})([0-9]{2})([0-9]{2})"),
+}
 # A Parquet file begins and ends with this word; between them is the length of its footer.
 PARQUET, SMALLEST_PARQUET = b"PAR1", 12
 LOOKS_AT_ONCE = 16
@@ -38,11 +41,19 @@ class Arrivals:
 
 
 @dataclass(frozen=True)
+class Naming:
+    """Which part of a path names its night, and the pattern of year, month and day in it."""
+
+    part: int
+    pattern: str
+
+
+@dataclass(frozen=True)
 class Found:
-    """Paths that hold bytes, and which part of a path names its night (None: a static log)."""
+    """Paths that hold bytes, and where a path names its night (None: a static log)."""
 
     paths: tuple[str, ...]
-    night_part: int | None
+    naming: Naming | None
 
 
 def find(spark: SparkSession, template: str, asked: Arrivals, allow_empty: bool) -> Found:
@@ -51,30 +62,30 @@ def find(spark: SparkSession, template: str, asked: Arrivals, allow_empty: bool)
     Raises InputMissingError where tonight's path (or the static one) is not there, ContractError where it is empty.
     Earlier nights may be missing: a shop that was closed has no log.
     """
-    paths, part = _matching(spark, template)
-    if part is not None:
-        nights = {path: _night_of(path, part) for path in paths}
+    paths, naming = _matching(spark, template)
+    if naming is not None:
+        nights = {path: _night_of(path, naming) for path in paths}
         paths = [path for path in paths if (day := nights[path]) and asked.first <= day <= asked.last]
         needed = [path for path in paths if nights[path] == asked.tonight]
     else:
         needed = paths
-    wanted_now = part is None or asked.first <= asked.tonight <= asked.last
+    wanted_now = naming is None or asked.first <= asked.tonight <= asked.last
     if wanted_now and not needed:
         raise InputMissingError(
-            f"Source '{template.replace(RUN_DATE, asked.tonight.isoformat())}' cannot be read: no such path. "
+            f"Source '{_of_night(template, asked.tonight)}' cannot be read: no such path. "
             "Deliver the log, or change the path in section source of the config."
         )
     filled = [path for path in paths if _holds_bytes(spark, path, asked.left_out)]
     if wanted_now and not set(needed) & set(filled):
         refuse_empty(template, asked, allow_empty)
-    return Found(tuple(_less(spark, filled, asked.left_out)), part)
+    return Found(tuple(_less(spark, filled, asked.left_out)), naming)
 
 
 def spoilt_files(spark: SparkSession, template: str, parquet: bool, named: Collection[str], asked: Arrivals) -> Spoilt:
     """The files that cannot be read, with the night of each, or tonight's in a static log: empty ones, Parquet files
     without their last bytes, and those whose path ends with one that is `named`."""
-    paths, part = _matching(spark, template)
-    nights = {path: asked.tonight if part is None else _night_of(path, part) for path in paths}
+    paths, naming = _matching(spark, template)
+    nights = {path: asked.tonight if naming is None else _night_of(path, naming) for path in paths}
     files = [
         (file.getPath().toString(), int(file.getLen()), night)
         for path, night in nights.items()
@@ -94,9 +105,9 @@ def spoilt_files(spark: SparkSession, template: str, parquet: bool, named: Colle
 
 def files_of(spark: SparkSession, template: str, first: date, last: date) -> list[tuple[str, int, int]]:
     """Path, size and modification time of every file of a source: of its nights first..last, or of a static log."""
-    paths, part = _matching(spark, template)
-    if part is not None:
-        paths = [path for path in paths if (day := _night_of(path, part)) and first <= day <= last]
+    paths, naming = _matching(spark, template)
+    if naming is not None:
+        paths = [path for path in paths if (day := _night_of(path, naming)) and first <= day <= last]
     return [
         (file.getPath().toString(), int(file.getLen()), int(file.getModificationTime()))
         for path in paths
@@ -108,7 +119,7 @@ def refuse_empty(template: str, asked: Arrivals, allow_empty: bool) -> None:
     """Raises ContractError for a log without rows, unless the config allows it."""
     if not allow_empty:
         raise ContractError(
-            f"Source '{template.replace(RUN_DATE, asked.tonight.isoformat())}' cannot be used: expected rows, found "
+            f"Source '{_of_night(template, asked.tonight)}' cannot be used: expected rows, found "
             "none. Deliver the log again, or set source.allow_empty to take an empty one."
         )
 
@@ -140,10 +151,11 @@ def provenance(found: Found) -> tuple[Column, Column]:
 
 def night_of_file(found: Found) -> Column:
     """The night that a file's path names, as a date; null for a static log."""
-    if found.night_part is None:
+    if found.naming is None:
         return F.lit(None).cast("date")
     parts = F.split(F.regexp_replace(F.col("_metadata.file_path"), SCHEME, ""), "/")
-    return F.regexp_extract(F.get(parts, F.lit(found.night_part)), DAY, 0).try_cast("date")
+    named = F.regexp_extract(F.get(parts, F.lit(found.naming.part)), found.naming.pattern, 0)
+    return F.regexp_replace(named, found.naming.pattern, "$1-$2-$3").try_cast("date")
 
 
 def arriving(frame: DataFrame, asked: Arrivals) -> DataFrame:
@@ -159,20 +171,37 @@ def arriving(frame: DataFrame, asked: Arrivals) -> DataFrame:
     return frame.filter(within).withColumn("arrived", arrived).drop("night")
 
 
-def _matching(spark: SparkSession, template: str) -> tuple[list[str], int | None]:
+def is_dated(template: str) -> bool:
+    """Whether each night has a path of its own."""
+    return any(word in template for word in FORMS)
+
+
+def _of_night(template: str, night: date) -> str:
+    for word, (form, *_) in FORMS.items():
+        template = template.replace(word, night.strftime(form))
+    return template
+
+
+def _any_night(template: str) -> str:
+    for word, (_, glob, _) in FORMS.items():
+        template = template.replace(word, glob)
+    return template
+
+
+def _matching(spark: SparkSession, template: str) -> tuple[list[str], Naming | None]:
     jvm: Any = spark._jvm
-    pattern = jvm.org.apache.hadoop.fs.Path(template.replace(RUN_DATE, DAY_GLOB))
+    pattern = jvm.org.apache.hadoop.fs.Path(_any_night(template))
     system = pattern.getFileSystem(_hadoop(spark))
     statuses = system.globStatus(pattern) or []
     parts = re.sub(SCHEME, "", system.makeQualified(pattern).toString()).split("/")
-    night_part = next((at for at, part in enumerate(parts) if DAY_GLOB in part), None)
-    return sorted(status.getPath().toString() for status in statuses), night_part
+    named = [Naming(at, day) for at, part in enumerate(parts) for _, glob, day in FORMS.values() if glob in part]
+    return sorted(status.getPath().toString() for status in statuses), next(iter(named), None)
 
 
-def _night_of(path: str, part: int) -> date | None:
-    found = re.search(DAY, re.sub(SCHEME, "", path).split("/")[part])
+def _night_of(path: str, naming: Naming) -> date | None:
+    found = re.search(naming.pattern, re.sub(SCHEME, "", path).split("/")[naming.part])
     try:
-        return date.fromisoformat(found.group()) if found else None
+        return date(*map(int, found.groups())) if found else None
     except ValueError:
         return None
 

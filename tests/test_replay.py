@@ -1,0 +1,38 @@
+"""A quarantined night is taken through a mended rule: as if the rule had never been another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from pyspark.sql import SparkSession
+
+from nightrank import tables
+from nightrank.cli import main
+from nightrank.runner import run_stage, the_night
+from nightrank.stages import STAGES
+from nights import LAST, Lake, copy_of, hashes, loaded, rows_of
+
+EVENTS = next(stage for stage in STAGES if stage.table is tables.EVENTS)
+
+
+def test_a_night_under_a_mended_rule(
+    spark: SparkSession, lake: Lake, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    strict = loaded(copy_of(lake, tmp_path / "lake", events={"actions": ["click", "cart", "buy", "like", "hide"]}))
+    run_stage(spark, strict, EVENTS, the_night(spark, strict, LAST))
+    views = rows_of(spark, lake.config, tables.EVENTS, LAST).where("accepted AND action = 'view'").count()
+    good = rows_of(spark, lake.config, tables.EVENTS, LAST).where("accepted").count()
+    assert views > 0
+
+    path = tmp_path / "lake" / "config.yaml"
+    mended = yaml.safe_load(path.read_text())
+    del mended["events"]
+    path.write_text(yaml.safe_dump(mended))
+    assert main(["replay", "--run-date", str(LAST), "--config", str(path)]) == 0
+    said = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["events", "accepted", str(good - views), "->", str(good)] in said
+    assert ["events", "unknown_action", str(views), "->", "0"] in said
+    found, wanted = hashes(spark, loaded(path)), lake.hashes
+    assert {key: found[key] for key in wanted} == wanted
