@@ -58,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     clean.add_argument("--dry-run", action="store_true", help="say which nights would go; delete nothing")
     demo = commands.add_parser("demo", help="a simulated shop, three nights of it, and what they brought")
     shop = commands.add_parser("shop", help="write the simulated shop's logs and nothing else")
+    shop.add_argument("--events", type=_count, help="about so many events, as 20_000_000: written by Spark, no truth")
     chosen: dict[argparse.ArgumentParser, Command] = {
         run: _command_run, tables: _command_tables, show: _command_show, demo: _command_demo, shop: _command_shop,
         rollback: _command_rollback, clean: _command_clean,
@@ -92,6 +93,17 @@ def _run_date(text: str) -> date:
     except (ValueError, OverflowError):
         expected = "a date as YYYY-MM-DD or before:YYYY-MM-DD"
         raise argparse.ArgumentTypeError(f"expected {expected}, found '{text}'") from None
+
+
+def _count(text: str) -> int:
+    """A number of things, at least one; blanks between digits are underscores."""
+    try:
+        found = int(text)
+    except ValueError:
+        found = 0
+    if found < 1:
+        raise argparse.ArgumentTypeError(f"expected a number from 1 on, as 20_000_000, found '{text}'")
+    return found
 
 
 def _run(parser: argparse.ArgumentParser, argv: Sequence[str]) -> int:
@@ -180,10 +192,15 @@ def _command_demo(config: Config, arguments: argparse.Namespace) -> None:
     _say(run_demo(config, arguments.config))
 
 
-def _command_shop(config: Config, _: argparse.Namespace) -> None:
+def _command_shop(config: Config, arguments: argparse.Namespace) -> None:
+    from nightrank.session import build_session
+    from nightrank.shop.spark_log import sized_for, write_shop_in_spark
     from nightrank.shop.ubi_log import write_shop
 
-    write_shop(config.shop, config.shop.path)
+    if arguments.events is None:
+        write_shop(config.shop, config.shop.path)
+    else:
+        write_shop_in_spark(build_session(config.spark), sized_for(config.shop, arguments.events))
 
 
 def _say(text: str) -> None:
