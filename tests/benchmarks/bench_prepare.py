@@ -35,7 +35,6 @@ from pyspark.sql import SparkSession
 
 from nightrank.cli import _log_plainly
 from nightrank.shop.spark_log import sized_for, write_shop_in_spark
-from nightrank.shop.world import date_of, make_world
 
 Figures = dict[str, float | int | str]
 FEW = 20_000  # events whose run is all start-up
@@ -78,15 +77,18 @@ def raw_part(spark: SparkSession, events: int) -> Figures:
     shop = sized_for(config.shop.model_copy(update={"path": f"{FOLDER}/raw/shop"}), events)
     shutil.rmtree(shop.path, ignore_errors=True)
     written = _seconds(lambda: write_shop_in_spark(spark, shop))
-    last = date_of(make_world(shop.model_copy(update={"shoppers": 1})), shop.days - 1)
+    last = shop.first_day + timedelta(days=shop.days - 1)
     calendar = {"bulk_until": last, "nights": 0}
     found = prepare(spark, bench_config("raw", source=source, calendar=calendar), [last])
     lines = spark.read.text(f"{shop.path}/logs/*/events.ndjson").count()
+    searches = spark.read.text(f"{shop.path}/logs/*/queries.ndjson").count()
     return {
         "events_per_second": lines / found.total,
-        "events": lines,
-        "searches": spark.read.text(f"{shop.path}/logs/*/queries.ndjson").count(),
         "seconds_write_log": written,
+        "size_shoppers": shop.shoppers,
+        "size_items": shop.items,
+        "size_events": lines,
+        "size_searches": searches,
         **_told(found),
     }
 
