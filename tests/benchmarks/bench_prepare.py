@@ -35,6 +35,8 @@ from pyspark.sql import SparkSession
 
 from nightrank.cli import _log_plainly
 from nightrank.shop.spark_log import sized_for, write_shop_in_spark
+from nightrank.storage import read_table
+from nightrank.tables import ITEM_NEIGHBOURS
 
 Figures = dict[str, float | int | str]
 FEW = 20_000  # events whose run is all start-up
@@ -79,7 +81,8 @@ def raw_part(spark: SparkSession, events: int) -> Figures:
     written = _seconds(lambda: write_shop_in_spark(spark, shop))
     last = shop.first_day + timedelta(days=shop.days - 1)
     calendar = {"bulk_until": last, "nights": 0}
-    found = prepare(spark, bench_config("raw", source=source, calendar=calendar), [last])
+    config = bench_config("raw", source=source, calendar=calendar)
+    found = prepare(spark, config, [last])
     lines = spark.read.text(f"{shop.path}/logs/*/events.ndjson").count()
     searches = spark.read.text(f"{shop.path}/logs/*/queries.ndjson").count()
     return {
@@ -89,6 +92,7 @@ def raw_part(spark: SparkSession, events: int) -> Figures:
         "size_items": shop.items,
         "size_events": lines,
         "size_searches": searches,
+        "pairs": read_table(spark, config.lake, ITEM_NEIGHBOURS, last, last).count(),
         **_told(found),
     }
 
