@@ -116,10 +116,10 @@ def growth_part(spark: SparkSession, events: int) -> Figures:
 def quiet_part(spark: SparkSession, events: int) -> Figures:
     """The last day's night against the bulk load of the days before it."""
     _bulk(spark, "quiet", Log(FEW))
-    bulk = _bulk(spark, "quiet", Log(events), nights_left=1)
-    config = canonical_config("quiet_night", f"{FOLDER}/quiet/log", LAST_DAY - timedelta(days=1))
-    shutil.move(f"{FOLDER}/quiet/lake", config.lake.path)
-    night = prepare(spark, config, [LAST_DAY])
+    log, before = f"{FOLDER}/quiet/log", LAST_DAY - timedelta(days=1)
+    write_log(spark, Log(events), log)
+    config = canonical_config("quiet", log, before)
+    bulk, night = (prepare(spark, config, [day]) for day in (before, LAST_DAY))
     return {
         "quiet_night_share": night.total / bulk.total,
         "seconds_rebuild": bulk.total,
@@ -141,11 +141,10 @@ def skew_part(spark: SparkSession, events: int) -> Figures:
     }
 
 
-def _bulk(spark: SparkSession, name: str, log: Log, nights_left: int = 0) -> Prepared:
-    """The bulk load of a log, but for its last nights, into a new lake."""
+def _bulk(spark: SparkSession, name: str, log: Log) -> Prepared:
+    """The bulk load of a log into a new lake."""
     write_log(spark, log, f"{FOLDER}/{name}/log")
-    last = LAST_DAY - timedelta(days=nights_left)
-    return prepare(spark, canonical_config(name, f"{FOLDER}/{name}/log", last), [last])
+    return prepare(spark, canonical_config(name, f"{FOLDER}/{name}/log", LAST_DAY), [LAST_DAY])
 
 
 def _after_parsing(found: Prepared) -> float:
