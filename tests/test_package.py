@@ -159,7 +159,7 @@ def test_a_package_has_the_wheel_the_zip_the_jobs_and_the_configs(machine: Machi
     assert wheel.read_bytes() == (machine.package / "nightrank.zip").read_bytes()
     modules = {str(path.relative_to(ROOT / "lib")) for path in (ROOT / "lib" / "nightrank").rglob("*.py")}
     names = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("nightrank/")}
-    assert names == modules | {"nightrank/py.typed"}
+    assert names == modules | {"nightrank/py.typed", "nightrank/sizing.json"}
     for folder in ("jobs", "conf"):
         assert {path.name for path in (machine.package / folder).iterdir()} == {
             path.name for path in (ROOT / folder).iterdir() if path.is_file()

@@ -60,9 +60,12 @@ def _parser() -> argparse.ArgumentParser:
     clean.add_argument("--dry-run", action="store_true", help="say which nights would go; delete nothing")
     demo = commands.add_parser("demo", help="a simulated shop, three nights of it, and what they brought")
     shop = commands.add_parser("shop", help="write the simulated shop's logs and nothing else")
+    shop.add_argument("--events", type=_count, help="about so many events, as 20_000_000: written by Spark, no truth")
+    plan = commands.add_parser("plan", help="what a night of a shop of some size takes, table by table")
+    _plan_arguments(plan)
     chosen: dict[argparse.ArgumentParser, Command] = {
         run: _command_run, tables: _command_tables, show: _command_show, demo: _command_demo, shop: _command_shop,
-        rollback: _command_rollback, replay: _command_replay, clean: _command_clean,
+        rollback: _command_rollback, replay: _command_replay, clean: _command_clean, plan: _command_plan,
     }  # fmt: skip
     for command, function in chosen.items():
         _shared_arguments(command)
@@ -72,6 +75,16 @@ def _parser() -> argparse.ArgumentParser:
 
 def _shared_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", required=True, help="a YAML file: conf/base.yaml lists every setting")
+
+
+def _plan_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--shoppers", type=_count, required=True, help="with a profile, as 100_000_000")
+    parser.add_argument("--items", type=_count, required=True, help="on sale")
+    parser.add_argument("--events", type=_count, required=True, help="a night")
+    parser.add_argument("--searches", type=_count, help="a night; without it, as many an event as were measured")
+    parser.add_argument("--queries", type=_count, help="distinct ones in their window; without it, one an item")
+    parser.add_argument("--slate", type=_count, help="results a search shows; without it, training_examples.slate")
+    parser.add_argument("--dims", type=_count, help="of the item tower; without it, ranker_runs.dims")
 
 
 def _run_arguments(parser: argparse.ArgumentParser) -> None:
@@ -94,6 +107,17 @@ def _run_date(text: str) -> date:
     except (ValueError, OverflowError):
         expected = "a date as YYYY-MM-DD or before:YYYY-MM-DD"
         raise argparse.ArgumentTypeError(f"expected {expected}, found '{text}'") from None
+
+
+def _count(text: str) -> int:
+    """A number of things, at least one; blanks between digits are underscores."""
+    try:
+        found = int(text)
+    except ValueError:
+        found = 0
+    if found < 1:
+        raise argparse.ArgumentTypeError(f"expected a number from 1 on, as 20_000_000, found '{text}'")
+    return found
 
 
 def _run(parser: argparse.ArgumentParser, argv: Sequence[str]) -> int:
@@ -129,7 +153,7 @@ def _log_plainly() -> None:
 
 
 def _command_run(config: Config, arguments: argparse.Namespace) -> None:
-    from nightrank.plan import plan_in_words
+    from nightrank.dry_run import dry_run_in_words
     from nightrank.runner import nights_to_run, run_nights, stages_named
     from nightrank.session import build_session
 
@@ -137,7 +161,7 @@ def _command_run(config: Config, arguments: argparse.Namespace) -> None:
     spark = build_session(config.spark)
     nights = nights_to_run(spark, config, arguments.run_date, arguments.backfill)
     if arguments.dry_run:
-        _say(plan_in_words(spark, config, arguments.what, nights, arguments.again))
+        _say(dry_run_in_words(spark, config, arguments.what, nights, arguments.again))
     else:
         run_nights(spark, config, arguments.what, nights, arguments.again)
 
@@ -189,10 +213,22 @@ def _command_demo(config: Config, arguments: argparse.Namespace) -> None:
     _say(run_demo(config, arguments.config))
 
 
-def _command_shop(config: Config, _: argparse.Namespace) -> None:
+def _command_shop(config: Config, arguments: argparse.Namespace) -> None:
+    from nightrank.session import build_session
+    from nightrank.shop.spark_log import sized_for, write_shop_in_spark
     from nightrank.shop.ubi_log import write_shop
 
-    write_shop(config.shop, config.shop.path)
+    if arguments.events is None:
+        write_shop(config.shop, config.shop.path)
+    else:
+        write_shop_in_spark(build_session(config.spark), sized_for(config.shop, arguments.events))
+
+
+def _command_plan(config: Config, arguments: argparse.Namespace) -> None:
+    from nightrank.plan import plan_in_words, sizes_asked
+
+    asked = {key: getattr(arguments, key) for key in ("searches", "queries", "slate", "dims")}
+    _say(plan_in_words(sizes_asked(config, arguments.shoppers, arguments.items, arguments.events, **asked), config))
 
 
 def _say(text: str) -> None:

@@ -1,48 +1,249 @@
-"""What a run would do, without doing it: `nightrank run … --dry-run`."""
+"""What nights of a shop of some size take, before there is one: `nightrank plan`.
+
+Every figure is a line: so much for the stage itself and so much a unit of what drives it (its rows, its work). The
+lines are in sizing.json; `make bench-sizing` draws them through measured nights. A half-life is in none of them: it
+changes what a value is worth, not how long it is kept, which is what *.forget_nights does.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from datetime import date
-
-from pyspark.sql import SparkSession
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import cache
+from importlib.resources import files
+from typing import Any
 
 from nightrank.config import Config
-from nightrank.nights import Night
-from nightrank.resuming import Known, made_from, stands_already
-from nightrank.runner import stages_named, the_night
-from nightrank.spans import Span
-from nightrank.stages import Read, Stage
-from nightrank.storage import address
+from nightrank.stages import JOBS, STAGES
+
+Constants = Mapping[str, Any]
+SIZING = "sizing.json"
+GPU_JOBS = ("encode", "train", "rerank")
+# Not measured but assumed: one GPU does the work of so many cores in the jobs that use it.
+CORES_A_GPU = 20
+# Assumed too: the share of texts that are new or changed on a night.
+NEW_TEXTS = 0.01
+# Redis 7 keeps a string with a key of some 20 characters in about 90 bytes more than the string.
+REDIS_KEY_BYTES = 90
 
 
-def plan_in_words(spark: SparkSession, config: Config, what: str, nights: Sequence[date], again: bool = False) -> str:
-    """A line a stage and night: whether it would run or stands, what it reads and what it writes. Writes nothing."""
-    lines: list[str] = []
-    for number, run_date in enumerate(nights):
-        night = the_night(spark, config, run_date, nights[:number])
-        lines += [f"night {run_date}, {'bulk load' if night.bulk else 'arrivals of that date'}:"]
-        lines += _night_in_words(spark, config, stages_named(what), night, again or number > 0)
+@dataclass(frozen=True)
+class Sizes:
+    """A shop: shoppers with a profile, items on sale, events and searches a night, distinct queries in their window.
+
+    nights: of events like these behind the tables. slate: results a search shows; dims: of the item tower.
+    changed_items and new_queries: how many texts a night are encoded for the first time.
+    """
+
+    shoppers: float
+    items: float
+    events: float
+    searches: float
+    queries: float
+    nights: float
+    slate: float
+    dims: float
+    changed_items: float = 0.0
+    new_queries: float = 0.0
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What one stage needs on an ordinary night, and its table holds of it.
+
+    hours_known: whether the measured nights took longer the larger they were; else the start-up hid what work costs.
+    """
+
+    stage: str
+    job: str
+    rows: float
+    bytes: float
+    shuffle_bytes: float
+    core_hours: float
+    gpu_hours: float
+    redis_bytes: float
+    hours_known: bool = True
+
+
+Drives = Callable[[Sizes, Config, Constants], float]
+
+
+@dataclass(frozen=True)
+class Drivers:
+    """What a table's rows, its bytes (as many as its rows, by default) and its stage's work (so too) grow with."""
+
+    rows: Drives
+    bytes: Drives | None = None
+    work: Drives | None = None
+
+    def of(self, figure: str) -> Drives:
+        """The driver of a figure: `rows`, `bytes`, `served_bytes`, `shuffle_bytes` or `core_seconds`."""
+        if figure == "rows":
+            return self.rows
+        if figure in {"bytes", "served_bytes"}:
+            return self.bytes or self.rows
+        return self.work or self.bytes or self.rows
+
+
+def pairs(sizes: Sizes, config: Config, constants: Constants) -> float:
+    """Rows of item_neighbours: each item, and the items met with it: a power of the events an item, at most all."""
+    events_an_item = sizes.events * min(sizes.nights, config.item_neighbours.forget_nights) / sizes.items
+    factor, exponent = constants["neighbours"]
+    return float(sizes.items * (1 + min(factor * events_an_item**exponent, sizes.items - 1)))
+
+
+def _examples(sizes: Sizes, config: Config, _: Constants) -> float:
+    return sizes.searches * min(config.training_examples.window_nights, sizes.nights)
+
+
+def _judged(sizes: Sizes, config: Config, _: Constants) -> float:
+    section = config.evaluations
+    return min(sizes.searches * section.share_of_searches, section.max_searches)
+
+
+def _gated(sizes: Sizes, config: Config, _: Constants) -> float:
+    return min(sizes.searches * config.gates.share_of_searches, config.gates.max_searches)
+
+
+def _slots(nights: Callable[[Config], float]) -> Drives:
+    """Results shown in so many nights."""
+    return lambda sizes, config, _: sizes.searches * sizes.slate * min(nights(config), sizes.nights)
+
+
+def _nothing(_: Sizes, __: Config, ___: Constants) -> float:
+    return 0.0
+
+
+def _of(name: str) -> Drives:
+    return lambda sizes, _, __: float(getattr(sizes, name))
+
+
+DRIVERS: Mapping[str, Drivers] = {
+    "items": Drivers(_of("items")),
+    "events": Drivers(_of("events")),
+    "manifest": Drivers(_nothing, work=_of("events")),
+    "searches": Drivers(_of("searches"), bytes=_slots(lambda _: 1)),
+    "query_classes": Drivers(_of("queries"), work=_slots(lambda config: config.query_classes.window_nights)),
+    "user_profiles": Drivers(_of("shoppers"), work=lambda sizes, _, __: sizes.shoppers + sizes.events),
+    "item_neighbours": Drivers(pairs, work=lambda *of: pairs(*of) + of[0].events),
+    "segments": Drivers(_nothing, work=_of("shoppers")),
+    "item_embeddings": Drivers(_of("changed_items")),
+    "query_embeddings": Drivers(_of("new_queries")),
+    "propensities": Drivers(_nothing, work=_slots(lambda config: config.propensities.window_nights)),
+    "training_examples": Drivers(_examples),
+    "ranker_runs": Drivers(_nothing, work=_examples),
+    "item_tokens": Drivers(_of("items")),
+    "gates": Drivers(_nothing, work=_gated),
+    "evaluations": Drivers(_judged),
+    "promotions": Drivers(_nothing, work=_judged),
+    "rerank_weights": Drivers(_of("shoppers")),
+}
+
+
+def sizes_asked(
+    config: Config,
+    shoppers: float,
+    items: float,
+    events: float,
+    searches: float | None = None,
+    queries: float | None = None,
+    slate: float | None = None,
+    dims: float | None = None,
+) -> Sizes:
+    """The sizes of a shop of which some things are not said: they are the config's, as measured, or one an item.
+
+    Behind its tables lie as many nights as pairs of items are remembered; a hundredth of its texts are new each night.
+    """
+    measured = measured_constants()["sizes"][-1]
+    asked = queries or items
+    return Sizes(
+        shoppers=shoppers,
+        items=items,
+        events=events,
+        searches=searches or events * measured["searches"] / measured["events"],
+        queries=asked,
+        nights=config.item_neighbours.forget_nights,
+        slate=slate or config.training_examples.slate,
+        dims=dims or config.ranker_runs.dims,
+        changed_items=items * NEW_TEXTS,
+        new_queries=asked * NEW_TEXTS,
+    )
+
+
+@cache
+def measured_constants() -> Constants:
+    """The lines that `make bench-sizing` drew last."""
+    constants: Constants = json.loads((files("nightrank") / SIZING).read_text(encoding="utf-8"))
+    return constants
+
+
+def figure_of(stage: str, figure: str, sizes: Sizes, config: Config, constants: Constants) -> float:
+    """What the stage's line says of the figure."""
+    fixed, each = constants["tables"][stage][figure]
+    return float(fixed + each * DRIVERS[stage].of(figure)(sizes, config, constants))
+
+
+def needs(sizes: Sizes, config: Config, constants: Constants | None = None) -> Sequence[Needs]:
+    """What each stage needs on an ordinary night of a shop of that size."""
+    known = constants or measured_constants()
+    return [_needs_of(stage.name, stage.job, sizes, config, known) for stage in STAGES]
+
+
+def _needs_of(stage: str, job: str, sizes: Sizes, config: Config, constants: Constants) -> Needs:
+    found = {figure: figure_of(stage, figure, sizes, config, constants) for figure in constants["tables"][stage]}
+    rows = found["rows"]
+    # A vector has a byte a dimension, in the rows and in what an engine is given.
+    wider = rows * (sizes.dims - constants["dims"]) if stage in {"item_tokens", "rerank_weights"} else 0.0
+    core_hours = found["core_seconds"] / 3600
+    served = found["served_bytes"]
+    return Needs(
+        stage=stage,
+        job=job,
+        rows=rows,
+        bytes=found["bytes"] + wider,
+        shuffle_bytes=found["shuffle_bytes"],
+        core_hours=core_hours,
+        gpu_hours=core_hours / CORES_A_GPU if job in GPU_JOBS else 0.0,
+        redis_bytes=served + wider + REDIS_KEY_BYTES * rows if served else 0.0,
+        hours_known=constants["tables"][stage]["core_seconds"][1] > 0,
+    )
+
+
+def plan_in_words(sizes: Sizes, config: Config) -> str:
+    """A line a stage, the sums, and what the figures rest on."""
+    constants = measured_constants()
+    found = needs(sizes, config, constants)
+    heads = ("rows", "bytes", "shuffle", "core-hours", "GPU-hours", "Redis bytes")
+    lines = [f"{'job':<8} {'stage':<18}" + "".join(f"{head:>12}" for head in heads)]
+    for job in JOBS:
+        lines += [
+            _line(job if n == 0 else "", one.stage, one) for n, one in enumerate(o for o in found if o.job == job)
+        ]
+    total = {field.name: sum(getattr(one, field.name) for one in found) for field in fields(Needs)[2:-1]}
+    lines.append(_line("night", "", Needs("", "", **total)))
+    night, bulk = constants["sizes"][-1]["events"], constants["bulk_events"]
+    lines += [
+        "",
+        f"Reckoned from nights of up to {night:,.0f} events and a load of {bulk:,.0f} ({constants['source']}): from",
+        f"{sizes.events / night:,.0f} and {sizes.events / bulk:,.0f} times less. Redis: each row as JSON.",
+        "?: a stage that took no longer on the largest of those nights than on the smallest; the sums leave it out.",
+        f"GPU-hours: the core-hours of {', '.join(GPU_JOBS)} if a GPU does the work of {CORES_A_GPU} cores: assumed.",
+    ]
     return "\n".join(lines)
 
 
-def _night_in_words(
-    spark: SparkSession, config: Config, stages: Sequence[Stage], night: Night, all_run: bool
-) -> Iterator[str]:
-    known: Known = {}
-    made_new: set[str] = set()
-    for stage in stages:
-        reads_new = any(read.table and read.table.name in made_new for read in stage.reads)
-        made = made_from(spark, config, stage, night, known)
-        if all_run or reads_new or not stands_already(spark, config, stage, night, made, known):
-            made_new.add(stage.name)
-        word = "run   " if stage.name in made_new else "stands"
-        sources = ", ".join(_read_in_words(config, read, night) for read in stage.reads)
-        yield f"  {word} {stage.name:<18} reads {sources}; writes {address(config.lake, stage.table)}"
+def _line(job: str, stage: str, found: Needs) -> str:
+    amounts = [_short(found.rows), _short(found.bytes, "B"), _short(found.shuffle_bytes, "B")]
+    hours = [f"{hours:,.1f}" if found.hours_known else "?" for hours in (found.core_hours, found.gpu_hours)]
+    cells = [*amounts, *hours, _short(found.redis_bytes, "B") if found.redis_bytes else "-"]
+    return f"{job:<8} {stage:<18}" + "".join(f"{cell:>12}" for cell in cells)
 
 
-def _read_in_words(config: Config, read: Read, night: Night) -> str:
-    span: Span = read.nights(night, config)
-    if span.first > span.last:
-        return f"{read.parameter} (none)"
-    return f"{read.parameter} {span.first}..{span.last}" if span.first < span.last else f"{read.parameter} {span.last}"
+def _short(number: float, unit: str = "") -> str:
+    """Three digits and the power of a thousand: `1.2 MB`."""
+    powers = iter(("", "k", "M", "G", "T", "P"))
+    power = next(powers)
+    while number >= 999.5:
+        number, power = number / 1000, next(powers)
+    return f"{number:.3g} {power}{unit}".strip()

@@ -46,9 +46,14 @@ def members(size: int, bucket: int) -> Ints:
     return np.arange(first, min(first + planted.SHOPPERS_PER_BUCKET, size))
 
 
+def population(config: ShopConfig) -> int:
+    """How many come to the shop: its people and one bot for every 250 of them, at least one."""
+    return config.shoppers + max(1, config.shoppers // planted.SHOPPERS_PER_BOT)
+
+
 def make_shoppers(config: ShopConfig, world: World) -> Shoppers:
-    """`config.shoppers` people, and after them one bot for every 250 of them, at least one."""
-    size = config.shoppers + max(1, config.shoppers // planted.SHOPPERS_PER_BOT)
+    """`config.shoppers` people, and after them the bots."""
+    size = population(config)
     parts = [_bucket(config, world, bucket, members(size, bucket)) for bucket in buckets(size)]
     tastes = {f.name: [getattr(part.tastes, f.name) for part in parts] for f in fields(Tastes)}
     return Shoppers(

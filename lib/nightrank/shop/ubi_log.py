@@ -23,6 +23,7 @@ from nightrank.shop.shoppers import user_id
 from nightrank.shop.truth_files import write_truth
 from nightrank.shop.world import Shop, date_of, make_world
 
+QUERIES_FILE, EVENTS_FILE, ITEMS_FILE = "queries.ndjson", "events.ndjson", "items.jsonl"
 APPLICATION, ID_FIELD = "nightrank-shop", "item_id"
 MESSAGE_TYPES = {CART: "CONVERSION", BUY: "CONVERSION", LIKE: "CONVERSION", HIDE: "REJECT"}  # the rest: CLICK_THROUGH
 
@@ -46,14 +47,19 @@ def write_day(shop: Shop, day: int, folder: Path) -> None:
     """Writes the three files of a day number into `folder`."""
     log = simulate_day(shop, day)
     folder.mkdir(parents=True, exist_ok=True)
-    _write(folder / "queries.ndjson", query_lines(shop, day, log))
-    _write(folder / "events.ndjson", event_lines(shop, day, log))
-    _write(folder / "items.jsonl", item_lines(shop, day))
+    _write(folder / QUERIES_FILE, query_lines(shop, day, log))
+    _write(folder / EVENTS_FILE, event_lines(shop, day, log))
+    _write(folder / ITEMS_FILE, item_lines(shop, day))
 
 
 def _write(file: Path, lines: Iterable[dict[str, Any]]) -> None:
-    text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+    text = "".join(json_line(line) + "\n" for line in lines)
     file.write_text(text, encoding="utf-8", newline="\n")
+
+
+def json_line(line: dict[str, Any]) -> str:
+    """The line as it is written, without its end."""
+    return json.dumps(line, ensure_ascii=False)
 
 
 def query_lines(shop: Shop, day: int, log: DayLog) -> Iterator[dict[str, Any]]:
