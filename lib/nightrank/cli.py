@@ -6,9 +6,21 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date, timedelta
+from typing import Any
 
+from nightrank.commands import (
+    command_clean,
+    command_demo,
+    command_plan,
+    command_replay,
+    command_rollback,
+    command_run,
+    command_shop,
+    command_show,
+    command_tables,
+)
 from nightrank.config import Config, load_config
 from nightrank.errors import NightrankError, UsageError
 from nightrank.explaining import explained
@@ -32,7 +44,7 @@ def job_parser(job: str) -> argparse.ArgumentParser:
     parser = _Parser(prog=f"{job}.py", description=f"nightrank: the stages of '{job}', for one night or a calendar")
     _shared_arguments(parser)
     _run_arguments(parser)
-    parser.set_defaults(command=_command_run, what=job)
+    parser.set_defaults(command=command_run, what=job)
     return parser
 
 
@@ -46,31 +58,50 @@ class _Parser(argparse.ArgumentParser):
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="nightrank", description="Every night, one small row of rerank weights a shopper.")
     commands = parser.add_subparsers(dest="called", required=True, parser_class=_Parser)
-    run = commands.add_parser("run", help="run a stage, a job or the whole night")
-    run.add_argument("what", help="nightly, a job (prepare, encode, train, rerank), or a stage")
-    _run_arguments(run)
-    tables = commands.add_parser("tables", help="the lake's tables: nights, rows, quarantined rows and why")
-    show = commands.add_parser("show", help="one shopper's row in words")
-    show.add_argument("user", help="a user_id, segment:<name> or anonymous")
-    rollback = commands.add_parser("rollback", help="make the ranker and the rows of an earlier night live again")
-    rollback.add_argument("--to", required=True, type=_run_date, help="the night to go back to, as YYYY-MM-DD")
-    replay = commands.add_parser("replay", help="make a night and every later one again, under mended rules")
-    replay.add_argument("--run-date", required=True, type=_run_date, help="the night, as YYYY-MM-DD")
-    clean = commands.add_parser("clean", help="delete nights that need not be kept, and files that nobody needs")
-    clean.add_argument("--dry-run", action="store_true", help="say which nights would go; delete nothing")
-    demo = commands.add_parser("demo", help="a simulated shop, three nights of it, and what they brought")
-    shop = commands.add_parser("shop", help="write the simulated shop's logs and nothing else")
-    shop.add_argument("--events", type=_count, help="about so many events, as 20_000_000: written by Spark, no truth")
-    plan = commands.add_parser("plan", help="what a night of a shop of some size takes, table by table")
-    _plan_arguments(plan)
-    chosen: dict[argparse.ArgumentParser, Command] = {
-        run: _command_run, tables: _command_tables, show: _command_show, demo: _command_demo, shop: _command_shop,
-        rollback: _command_rollback, replay: _command_replay, clean: _command_clean, plan: _command_plan,
-    }  # fmt: skip
-    for command, function in chosen.items():
+    for command, function in (*_nightly_commands(commands), *_mending_commands(commands), *_trial_commands(commands)):
         _shared_arguments(command)
         command.set_defaults(command=function)
     return parser
+
+
+def _nightly_commands(commands: Any) -> Iterator[tuple[argparse.ArgumentParser, Command]]:
+    """What runs nights and shows what they made."""
+    run = commands.add_parser("run", help="run a stage, a job or the whole night")
+    run.add_argument("what", help="nightly, a job (prepare, encode, train, rerank), or a stage")
+    _run_arguments(run)
+    yield run, command_run
+    yield (
+        commands.add_parser("tables", help="the lake's tables: nights, rows, quarantined rows and why"),
+        command_tables,
+    )
+    show = commands.add_parser("show", help="one shopper's row in words")
+    show.add_argument("user", help="a user_id, segment:<name> or anonymous")
+    yield show, command_show
+
+
+def _mending_commands(commands: Any) -> Iterator[tuple[argparse.ArgumentParser, Command]]:
+    """What changes nights that stand."""
+    rollback = commands.add_parser("rollback", help="make the ranker and the rows of an earlier night live again")
+    rollback.add_argument("--to", required=True, type=_run_date, help="the night to go back to, as YYYY-MM-DD")
+    yield rollback, command_rollback
+    replay = commands.add_parser("replay", help="make a night and every later one again, under mended rules")
+    replay.add_argument("--run-date", required=True, type=_run_date, help="the night, as YYYY-MM-DD")
+    yield replay, command_replay
+    clean = commands.add_parser("clean", help="delete nights that need not be kept, and files that nobody needs")
+    clean.add_argument("--dry-run", action="store_true", help="say which nights would go; delete nothing")
+    yield clean, command_clean
+
+
+def _trial_commands(commands: Any) -> Iterator[tuple[argparse.ArgumentParser, Command]]:
+    """What needs no shop of one's own yet."""
+    demo = commands.add_parser("demo", help="a simulated shop, three nights of it, and what they brought")
+    yield demo, command_demo
+    shop = commands.add_parser("shop", help="write the simulated shop's logs and nothing else")
+    shop.add_argument("--events", type=_count, help="about so many events, as 20_000_000: written by Spark, no truth")
+    yield shop, command_shop
+    plan = commands.add_parser("plan", help="what a night of a shop of some size takes, table by table")
+    _plan_arguments(plan)
+    yield plan, command_plan
 
 
 def _shared_arguments(parser: argparse.ArgumentParser) -> None:
@@ -150,86 +181,3 @@ def _log_plainly() -> None:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
         log.addHandler(handler)
         log.setLevel(logging.INFO)
-
-
-def _command_run(config: Config, arguments: argparse.Namespace) -> None:
-    from nightrank.dry_run import dry_run_in_words
-    from nightrank.runner import nights_to_run, run_nights, stages_named
-    from nightrank.session import build_session
-
-    stages_named(arguments.what)
-    spark = build_session(config.spark)
-    nights = nights_to_run(spark, config, arguments.run_date, arguments.backfill)
-    if arguments.dry_run:
-        _say(dry_run_in_words(spark, config, arguments.what, nights, arguments.again))
-    else:
-        run_nights(spark, config, arguments.what, nights, arguments.again)
-
-
-def _command_tables(config: Config, _: argparse.Namespace) -> None:
-    from nightrank.report import tables_in_words
-    from nightrank.session import build_session
-
-    _say(tables_in_words(build_session(config.spark), config))
-
-
-def _command_show(config: Config, arguments: argparse.Namespace) -> None:
-    from nightrank.report import shopper_in_words
-    from nightrank.session import build_session
-
-    _say(shopper_in_words(build_session(config.spark), config, arguments.user))
-
-
-def _command_rollback(config: Config, arguments: argparse.Namespace) -> None:
-    from nightrank.lease import holding_lease
-    from nightrank.rollback import roll_back
-    from nightrank.session import build_session
-
-    spark = build_session(config.spark)
-    with holding_lease(spark, config, f"rollback to night {arguments.to}"):
-        _say(roll_back(spark, config, arguments.to))
-
-
-def _command_replay(config: Config, arguments: argparse.Namespace) -> None:
-    from nightrank.replay import replay
-    from nightrank.session import build_session
-
-    _say(replay(build_session(config.spark), config, arguments.run_date))
-
-
-def _command_clean(config: Config, arguments: argparse.Namespace) -> None:
-    from nightrank.cleaning import clean
-    from nightrank.lease import holding_lease
-    from nightrank.session import build_session
-
-    spark = build_session(config.spark)
-    with holding_lease(spark, config, "clean"):
-        _say(clean(spark, config, arguments.dry_run))
-
-
-def _command_demo(config: Config, arguments: argparse.Namespace) -> None:
-    from nightrank.demo import run_demo
-
-    _say(run_demo(config, arguments.config))
-
-
-def _command_shop(config: Config, arguments: argparse.Namespace) -> None:
-    from nightrank.session import build_session
-    from nightrank.shop.spark_log import sized_for, write_shop_in_spark
-    from nightrank.shop.ubi_log import write_shop
-
-    if arguments.events is None:
-        write_shop(config.shop, config.shop.path)
-    else:
-        write_shop_in_spark(build_session(config.spark), sized_for(config.shop, arguments.events))
-
-
-def _command_plan(config: Config, arguments: argparse.Namespace) -> None:
-    from nightrank.plan import plan_in_words, sizes_asked
-
-    asked = {key: getattr(arguments, key) for key in ("searches", "queries", "slate", "dims")}
-    _say(plan_in_words(sizes_asked(config, arguments.shoppers, arguments.items, arguments.events, **asked), config))
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(text.rstrip() + "\n")
