@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from datetime import date
 from pathlib import Path
@@ -15,9 +16,11 @@ from nightrank.config import Config
 from nightrank.deliveries import judge_of, refuse_lost_rows
 from nightrank.errors import ContractError
 from nightrank.nights import bulk_night, ordinary_night
+from nightrank.sources import read_raw
+from nightrank.steps.events import build_events
 from nightrank.steps.manifest import build_manifest
 from nightrank.storage import replace_night
-from nightrank.tables import EVENTS, MANIFEST, RAW_EVENT_LINES
+from nightrank.tables import EVENTS, ITEMS, MANIFEST, RAW_EVENT_LINES
 
 FIRST, NIGHT = date(2026, 1, 2), date(2026, 1, 3)
 
@@ -60,6 +63,25 @@ def test_each_file_s_lines_and_rows_are_accounted_for(spark: SparkSession) -> No
         (NIGHT, "from nowhere", False, 0, 0, 0, 1, 0, 0),
     ]
     assertDataFrameEqual(found, spark.createDataFrame(wanted, MANIFEST.schema))
+
+
+def test_a_night_that_is_delivered_twice_counts_once(spark: SparkSession, tmp_path: Path) -> None:
+    row = {"ts": "2026-01-03T10:00:00Z", "user_id": "u", "action": "buy", "item_id": "i"}
+    lines = [json.dumps({**row, "event_id": f"e{n}"}) for n in range(3)] + [json.dumps({**row, "item_id": ""}), "{"]
+    folder = tmp_path / str(NIGHT)
+    folder.mkdir()
+    for name in ("first.jsonl", "again.jsonl"):
+        (folder / name).write_text("\n".join(lines))
+    source = {"convention": "canonical", "events": f"{tmp_path}/{{run_date}}"}
+    config, night = Config.model_validate({"source": source}), ordinary_night(NIGHT, ())
+    raw = {kind: read_raw(spark, kind, config, NIGHT, NIGHT, NIGHT) for kind in ("events", "event_lines")}
+    known = {**dict.fromkeys(ITEMS.schema.names), "run_date": NIGHT, "item_id": "i", "facets": []}
+    items = spark.createDataFrame([tuple(known.values())], ITEMS.schema)
+    events = build_events(raw["events"], items, spark.createDataFrame([], EVENTS.schema), night, config)
+    files = build_manifest(raw["event_lines"], events, night, config).collect()
+    counts = {Path(f.source_file).stem: (f.lines, f.rows, f.good, f.quarantined, f.duplicates) for f in files}
+    # What is not accepted is nobody's first row: its repetition is quarantined for both.
+    assert counts == {"again": (5, 5, 3, 2, 0), "first": (5, 5, 0, 2, 3)}
 
 
 def test_a_night_that_lost_rows_or_many_files_is_refused(
