@@ -6,16 +6,25 @@ before its window, through the same function (`profiles_as_of`).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import date
+from functools import partial
+
+import pyarrow
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql import types as T
 
 from nightrank.config import Config
 from nightrank.nights import Night
-from nightrank.steps.folding import UNIT, AsOf, amount_on_arrival, asked_for, decayed, fold
-from nightrank.tables import ANONYMOUS
+from nightrank.steps.batches import dates, map_groups
+from nightrank.steps.folding import decayed
+from nightrank.steps.interests import affinities, own_items
+from nightrank.steps.shopper_evidence import evidence, recent
+from nightrank.steps.shopper_log import AsOf, log_rows, read_log
+from nightrank.tables import ANONYMOUS, USER_PROFILES
 
-TOKEN, ITEM = "token", "item"
-PROFILE = ("user_id", "affinities", "own_items", "recent", "events", "takes", "first_ts", "last_ts")
+PROFILE = tuple(name for name in USER_PROFILES.columns.names if name != "segment")
 
 
 def build_user_profiles(user_profiles: DataFrame, events: DataFrame, night: Night, config: Config) -> DataFrame:
@@ -33,11 +42,14 @@ def profiles_as_of(user_profiles: DataFrame, events: DataFrame, as_of: AsOf, con
     as_of: dates that hold for every shopper, or a frame (user_id, as_of) of distinct rows. user_profiles: one
     snapshot, or no rows; events: what arrived after it. Events of nights after as_of do not count. A shopper without
     any event up to as_of has no row; one who did nothing since the snapshot has.
+
+    What costs, in the plan's words: one `Exchange hashpartitioning(user_id)` of the events as they are, one `Sort` of
+    each partition and one `MapInArrow`, where a shopper's whole row is folded in arrays. Exploded in Spark, an event
+    was seven rows that three aggregations sorted: more than ten times the time.
     """
-    # Laid out by shopper while they are few rows: what follows explodes them and groups by shopper and more.
-    named = events.where(F.col("user_id") != ANONYMOUS).repartition("user_id")
+    named = events.where(F.col("user_id") != ANONYMOUS)
     active = named.select("user_id").distinct()
-    moved = user_profiles.join(active, on="user_id", how="left_semi").repartition("user_id")
+    moved = user_profiles.join(active, on="user_id", how="left_semi")
     still = user_profiles.join(active, on="user_id", how="left_anti")
     profiles = _refolded(moved, named, as_of, config).unionByName(_unmoved(still, as_of, config))
     return profiles.select("as_of", *PROFILE, _segment(config).alias("segment"))
@@ -50,112 +62,41 @@ def _unmoved(user_profiles: DataFrame, as_of: AsOf, config: Config) -> DataFrame
         age = config.user_profiles.forget_nights
         return F.filter(states, lambda state: F.date_diff("as_of", state["touched"]) <= age)
 
-    asked = asked_for(user_profiles, as_of)
+    asked = _asked_for(user_profiles, as_of)
     return asked.withColumns({name: kept(name) for name in ("affinities", "own_items")}).select("as_of", *PROFILE)
+
+
+def _asked_for(profiles: DataFrame, as_of: AsOf) -> DataFrame:
+    """Each profile once for each date that is asked for it, in a new column as_of."""
+    if isinstance(as_of, DataFrame):
+        return profiles.join(as_of, on="user_id", how="inner")
+    return profiles.withColumn("as_of", F.explode(F.array(*[F.lit(day) for day in as_of])))
 
 
 def _refolded(user_profiles: DataFrame, events: DataFrame, as_of: AsOf, config: Config) -> DataFrame:
     """Profiles of shoppers who did something since the snapshot."""
-    summaries = _summaries(user_profiles, events, as_of, config)
-    profiles = summaries.join(_interests(user_profiles, events, as_of, config), on=["user_id", "as_of"], how="left")
-    empty = {name: F.coalesce(name, F.array()) for name in ("affinities", "own_items")}
-    return profiles.withColumns(empty).select("as_of", *PROFILE)
+    kinds = {field.name: field for field in USER_PROFILES.columns.fields}
+    schema = T.StructType([T.StructField("as_of", T.DateType()), *[kinds[name] for name in PROFILE]])
+    days = None if isinstance(as_of, DataFrame) else tuple(as_of)
+    rows = log_rows(events, user_profiles, as_of)
+    return map_groups(rows, ("user_id",), partial(_profiles, days, config, schema.names), schema)
 
 
-def _interests(user_profiles: DataFrame, events: DataFrame, as_of: AsOf, config: Config) -> DataFrame:
-    """user_id, as_of, affinities (by token), own_items (by item)."""
-    section, keys = config.user_profiles, ("user_id", "kind", "name")
-    folded = fold(
-        _states(user_profiles),
-        _amounts(events, config),
-        as_of,
-        keys,
-        section.half_life_nights,
-        section.forget_nights,
-    )
-    return folded.groupBy("user_id", "as_of").agg(
-        _sorted_states(TOKEN, "token").alias("affinities"), _sorted_states(ITEM, "item_id").alias("own_items")
-    )
-
-
-def _sorted_states(kind: str, name: str) -> Column:
-    # collect_list leaves NULLs out: what is not of this kind.
-    state = F.struct(F.col("name").alias(name), "value", "touched")
-    return F.sort_array(F.collect_list(F.when(F.col("kind") == kind, state)))
-
-
-def _states(user_profiles: DataFrame) -> DataFrame:
-    """The snapshot's affinities and own items as states of the fold."""
-    states = F.concat(_named("affinities", TOKEN, "token"), _named("own_items", ITEM, "item_id"))
-    return user_profiles.select("user_id", F.inline(states))
-
-
-def _named(column: str, kind: str, name: str) -> Column:
-    def one(state: Column) -> Column:
-        return F.struct(F.lit(kind).alias("kind"), state[name].alias("name"), state["value"], state["touched"])
-
-    return F.transform(column, one)
-
-
-def _amounts(events: DataFrame, config: Config) -> DataFrame:
-    """What each event adds to each facet of its item, and to the item itself if it is a take."""
-    weights = config.events.action_weights
-    units = F.coalesce(*[F.when(F.col("action") == name, round(weight * UNIT)) for name, weight in weights.items()])
-    amount = amount_on_arrival(units, config.user_profiles.half_life_nights)
-    tokens = F.transform(F.coalesce("facets", F.array()), lambda token: _target(TOKEN, token))
-    item = F.when(_is_take(config), F.array(_target(ITEM, F.col("item_id")))).otherwise(F.array())
-    weighed = events.withColumn("amount", amount).where(F.col("amount") > 0)
-    return weighed.select("user_id", "run_date", "amount", F.inline(F.concat(tokens, item)))
-
-
-def _target(kind: str, name: Column) -> Column:
-    return F.struct(F.lit(kind).alias("kind"), name.alias("name"))
-
-
-def _is_take(config: Config) -> Column:
-    return F.col("action").isin(*config.events.takes)
-
-
-def _summaries(user_profiles: DataFrame, events: DataFrame, as_of: AsOf, config: Config) -> DataFrame:
-    """user_id, as_of, recent, events, takes, first_ts, last_ts: what is counted, not decayed."""
-    figures = ["events", "takes", "first_ts", "last_ts", "recent"]
-    nights = user_profiles.select("user_id", "run_date", *figures).unionByName(_nightly(events, config))
-    histories = nights.groupBy("user_id").agg(F.collect_list(F.struct("run_date", *figures)).alias("history"))
-    known = asked_for(histories, as_of).withColumn(
-        "history", F.filter("history", lambda night: night["run_date"] <= F.col("as_of"))
-    )
-    return known.where(F.size("history") > 0).select(
-        "user_id",
-        "as_of",
-        _latest(F.flatten("history.recent"), config).alias("recent"),
-        *[
-            F.aggregate(f"history.{name}", F.lit(0).cast("long"), lambda a, b: a + b).alias(name)
-            for name in figures[:2]
-        ],
-        F.array_min("history.first_ts").alias("first_ts"),
-        F.array_max("history.last_ts").alias("last_ts"),
-    )
-
-
-def _nightly(events: DataFrame, config: Config) -> DataFrame:
-    taken = F.collect_list(F.when(_is_take(config), F.struct("ts", "item_id", "action")))
-    return events.groupBy("user_id", "run_date").agg(
-        F.count(F.lit(1)).alias("events"),
-        F.count(F.when(_is_take(config), 1)).alias("takes"),
-        F.min("ts").alias("first_ts"),
-        F.max("ts").alias("last_ts"),
-        _latest(taken, config).alias("recent"),
-    )
-
-
-def _latest(taken: Column, config: Config) -> Column:
-    """The newest distinct takes, newest first; ties by item, then action. The latest of latests are the latest."""
-
-    def by_age(take: Column) -> Column:
-        return F.struct(-F.unix_micros(take["ts"]), take["item_id"], take["action"], take["ts"])
-
-    ordered = F.slice(F.sort_array(F.transform(F.array_distinct(taken), by_age)), 1, config.user_profiles.recent)
-    return F.transform(ordered, lambda take: F.struct(take["ts"], take["item_id"], take["action"]))
+def _profiles(
+    as_of: Sequence[date] | None, config: Config, names: Sequence[str], chunk: pyarrow.Table
+) -> pyarrow.RecordBatch:
+    """The profiles of a chunk's shoppers, one row a date that each is asked for and anything is known of."""
+    log = read_log(chunk, as_of)
+    columns = {
+        "as_of": dates(log.asked[1]),
+        "user_id": log.shoppers.take(pyarrow.array(log.asked[0])),
+        "affinities": affinities(log, config),
+        "own_items": own_items(log, config),
+        "recent": recent(log, config),
+        **evidence(log, config),
+    }
+    profiles = pyarrow.RecordBatch.from_arrays([columns[name] for name in names], list(names))
+    return profiles.filter(profiles.column("events").is_valid())
 
 
 def _segment(config: Config) -> Column:
