@@ -18,6 +18,7 @@ Longs = NDArray[np.int64]
 Doubles = NDArray[np.float64]
 # Amounts are counted in millionths.
 UNIT = 1e6
+EVER = 10**6  # nights: what is never forgotten
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,10 @@ def decayed(value: Column, touched: Column, as_of: Column, half_life_nights: flo
 
 
 def kept_after(nights: Column, half_life_nights: float) -> Column:
-    """The share of a value that is left after some nights: d**nights, d = 0.5**(1 / half life)."""
+    """The share of a value that is left after some nights: d**nights, d = 0.5**(1 / half life).
+
+    For reading only: its last bit is Java's, and no state is made with it (models/folding.py has the table for that).
+    """
     return F.pow(F.lit(0.5 ** (1.0 / half_life_nights)), nights)
 
 

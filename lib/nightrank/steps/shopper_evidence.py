@@ -8,27 +8,29 @@ import numpy as np
 import pyarrow
 
 from nightrank.config import Config
-from nightrank.models.folding import Entries, Longs, by_night, merged, ranges, standing, successors
+from nightrank.models.folding import EVER, Entries, Longs, by_night, merged, ranges, standing, successors
 from nightrank.steps.batches import flat, lists_of, longs, sorted_codes, times
-from nightrank.steps.shopper_log import Log, is_take
+from nightrank.steps.shopper_log import Facets, Log, is_take
 
-FIGURES = ("events", "takes", "first_ts", "last_ts")
-EVER = 10**6  # nights: evidence is never forgotten
+FIGURES = ("events", "takes", "nights", "first_ts", "last_ts")
 
 
 def evidence(log: Log, config: Config) -> dict[str, Any]:
-    """FIGURES of each asked profile; NULL where nothing had arrived by its date."""
+    """FIGURES of each asked profile; NULL where nothing had arrived by its date.
+
+    nights: in how many something arrived. A late event counts in the night that it arrived in.
+    """
     held = np.stack([longs(log.previous[name]) for name in FIGURES], axis=1)
     entries = merged(Entries(log.previous_shopper, log.previous_night, held), _nightly(log, config))
     figures = entries.values
     for at in successors(entries.key):
-        figures[at, :2] += figures[at - 1, :2]
-        figures[at, 2] = np.minimum(figures[at, 2], figures[at - 1, 2])
-        figures[at, 3] = np.maximum(figures[at, 3], figures[at - 1, 3])
+        figures[at, :3] += figures[at - 1, :3]
+        figures[at, 3] = np.minimum(figures[at, 3], figures[at - 1, 3])
+        figures[at, 4] = np.maximum(figures[at, 4], figures[at - 1, 4])
     row = standing(entries, *log.asked, EVER)
-    events, takes, first, last = (pyarrow.array(figures[row, n], mask=row < 0) for n in range(len(FIGURES)))
+    columns = {name: pyarrow.array(figures[row, n], mask=row < 0) for n, name in enumerate(FIGURES)}
     utc = pyarrow.timestamp("us", tz="UTC")
-    return {"events": events, "takes": takes, "first_ts": first.cast(utc), "last_ts": last.cast(utc)}
+    return {name: column.cast(utc) if name.endswith("_ts") else column for name, column in columns.items()}
 
 
 def _nightly(log: Log, config: Config) -> Entries:
@@ -39,12 +41,12 @@ def _nightly(log: Log, config: Config) -> Entries:
     many = np.diff(first, append=len(order))
     if not len(order):
         return Entries(order, order, np.zeros((0, len(FIGURES)), dtype=np.int64))
-    reduced = [np.add.reduceat(taken, first), np.minimum.reduceat(ts, first), np.maximum.reduceat(ts, first)]
-    start = order[first]
-    return Entries(log.shopper[start], log.night[start], np.stack([many, *reduced], axis=1))
+    times_of = [np.minimum.reduceat(ts, first), np.maximum.reduceat(ts, first)]
+    figures = np.stack([many, np.add.reduceat(taken, first), np.ones_like(many), *times_of], axis=1)
+    return Entries(log.shopper[order[first]], log.night[order[first]], figures)
 
 
-def recent(log: Log, config: Config) -> pyarrow.Array:
+def recent(log: Log, _: Facets, config: Config) -> pyarrow.Array:
     """The newest distinct takes of each asked profile, newest first, ties by item and action.
 
     The latest of last night's latest and tonight's are the latest of all.
