@@ -213,7 +213,7 @@ def test_three_nights_equal_one_rebuild_and_training_reads_the_same(spark, all_e
         stepwise, held = [*stepwise, profiles], (*held, run_date)
     assertDataFrameEqual(stepwise[0].union(stepwise[1]).union(stepwise[2]), rebuilt, rtol=0, atol=0)
     asked = spark.createDataFrame(
-        [("u", jan(6)), ("u", jan(2)), ("v", jan(1)), ("w", jan(6))], "user_id string, as_of date"
+        [("u", jan(6)), ("u", jan(2)), ("v", jan(1)), ("nobody", jan(6))], "user_id string, as_of date"
     )
     from_first = profiles_as_of(stepwise[0], events.where(F.col("run_date") > F.lit(jan(1))), asked, CONFIG)
     wanted = rebuilt.where("user_id = 'u' and run_date > '2026-01-01'")

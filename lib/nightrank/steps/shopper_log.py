@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pyarrow import compute
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql import types as T
 
 from nightrank.config import Config
 from nightrank.models.folding import UNIT, Longs
@@ -60,10 +61,12 @@ class Facets:
     has_band: NDArray[np.bool_]
 
 
-def log_rows(events: DataFrame, user_profiles: DataFrame, as_of: AsOf, names: Sequence[str]) -> DataFrame:
-    """Everything a fold of the columns `names` needs in one frame: user_id and an event, `previous` or `asked`."""
-    previous = user_profiles.select("user_id", "run_date", F.struct(*names).alias("previous"))
-    rows = events.select("user_id", *EVENT).unionByName(previous, allowMissingColumns=True)
+def log_rows(events: DataFrame, user_profiles: DataFrame | None, as_of: AsOf, held: T.StructType) -> DataFrame:
+    """Everything a fold needs in one frame: user_id and an event, or `previous` (the columns `held`), or `asked`."""
+    rows = events.select("user_id", *EVENT, F.lit(None).cast(held).alias("previous"))
+    if user_profiles is not None:
+        previous = user_profiles.select("user_id", "run_date", F.struct(*held.names).alias("previous"))
+        rows = rows.unionByName(previous, allowMissingColumns=True)
     if isinstance(as_of, DataFrame):
         asked = as_of.select("user_id", F.col("as_of").alias("asked"))
         return rows.unionByName(asked, allowMissingColumns=True)

@@ -59,19 +59,20 @@ def build_user_profiles(user_profiles: DataFrame, events: DataFrame, night: Nigh
 
     user_profiles: the previous snapshot, or no rows. events: accepted events that arrived after it.
     """
-    profiles = profiles_as_of(user_profiles, events, night.snapshots, config)
+    held = user_profiles if night.previous else None
+    profiles = profiles_as_of(held, events, night.snapshots, config)
     return profiles.withColumnRenamed("as_of", "run_date")
 
 
 def profiles_as_of(
-    user_profiles: DataFrame, events: DataFrame, as_of: AsOf, config: Config, wanted: Collection[str] = PROFILE
+    user_profiles: DataFrame | None, events: DataFrame, as_of: AsOf, config: Config, wanted: Collection[str] = PROFILE
 ) -> DataFrame:
     """Profiles as they stood at the end of each date asked for: as_of and columns of USER_PROFILES.
 
     as_of: dates that hold for every shopper, or a frame (user_id, as_of) of distinct rows. user_profiles: one
-    snapshot, or no rows; events: what arrived after it. Events of nights after as_of do not count. A shopper without
-    any event up to as_of has no row; one who did nothing since the snapshot has. wanted: the columns that are needed
-    beside ALWAYS and the segment; a plan does not look into a fold, so what is not needed has to be said.
+    snapshot, or None: from nothing; events: what arrived after it. Events of nights after as_of do not count. A
+    shopper without any event up to as_of has no row; one who did nothing since the snapshot has. wanted: the columns
+    needed beside ALWAYS and the segment; a plan does not look into a fold, so what is not needed has to be said.
 
     What costs, in the plan's words: one `Exchange hashpartitioning(user_id)` of the events as they are, one `Sort` of
     each partition and one `MapInArrow`, where a shopper's whole row is folded in arrays. Exploded in Spark, an event
@@ -79,11 +80,14 @@ def profiles_as_of(
     """
     names = tuple(name for name in PROFILE if name in {*ALWAYS, *wanted})
     named = events.where(F.col("user_id") != ANONYMOUS)
-    active = named.select("user_id").distinct()
-    moved = user_profiles.join(active, on="user_id", how="left_semi")
-    still = user_profiles.join(active, on="user_id", how="left_anti")
-    refolded = _refolded(moved, named, as_of, names, config)
-    profiles = refolded.unionByName(_unmoved(still, as_of, names, config))
+    if user_profiles is None:
+        profiles = _refolded(None, named, as_of, names, config)
+    else:
+        active = named.select("user_id").distinct()
+        moved = user_profiles.join(active, on="user_id", how="left_semi")
+        still = user_profiles.join(active, on="user_id", how="left_anti")
+        refolded = _refolded(moved, named, as_of, names, config)
+        profiles = refolded.unionByName(_unmoved(still, as_of, names, config))
     return profiles.select("as_of", *names, _segment(config).alias("segment"))
 
 
@@ -109,13 +113,13 @@ def _asked_for(profiles: DataFrame, as_of: AsOf) -> DataFrame:
 
 
 def _refolded(
-    user_profiles: DataFrame, events: DataFrame, as_of: AsOf, names: Sequence[str], config: Config
+    user_profiles: DataFrame | None, events: DataFrame, as_of: AsOf, names: Sequence[str], config: Config
 ) -> DataFrame:
     """Profiles of shoppers who did something since the snapshot."""
     kinds = {field.name: field for field in USER_PROFILES.columns.fields}
     schema = T.StructType([T.StructField("as_of", T.DateType()), *[kinds[name] for name in names]])
     days = None if isinstance(as_of, DataFrame) else tuple(as_of)
-    rows = log_rows(events, user_profiles, as_of, [name for name in names if name != "user_id"])
+    rows = log_rows(events, user_profiles, as_of, T.StructType([kinds[name] for name in names if name != "user_id"]))
     return map_groups(rows, ("user_id",), partial(_profiles, days, config, schema.names), schema)
 
 
