@@ -62,10 +62,13 @@ class Facets:
 
 
 def log_rows(events: DataFrame, user_profiles: DataFrame | None, as_of: AsOf, held: T.StructType) -> DataFrame:
-    """Everything a fold needs in one frame: user_id and an event, or `previous` (the columns `held`), or `asked`."""
-    rows = events.select("user_id", *EVENT, F.lit(None).cast(held).alias("previous"))
+    """Everything a fold needs in one frame: user_id and an event, or `previous` (the columns `held`), or `asked`.
+
+    previous is an array of one, or NULL: Arrow writes a NULL list in one step, and a NULL struct field by field.
+    """
+    rows = events.select("user_id", *EVENT, F.lit(None).cast(T.ArrayType(held)).alias("previous"))
     if user_profiles is not None:
-        previous = user_profiles.select("user_id", "run_date", F.struct(*held.names).alias("previous"))
+        previous = user_profiles.select("user_id", "run_date", F.array(F.struct(*held.names)).alias("previous"))
         rows = rows.unionByName(previous, allowMissingColumns=True)
     if isinstance(as_of, DataFrame):
         asked = as_of.select("user_id", F.col("as_of").alias("asked"))
@@ -80,7 +83,7 @@ def read_log(chunk: pyarrow.Table, as_of: Sequence[date] | None) -> Log:
     is_event = np.asarray(chunk.column("ts").is_valid())
     is_previous = np.asarray(chunk.column("previous").is_valid())
     events, previous = chunk.filter(is_event), chunk.filter(is_previous)
-    profiles = previous.column("previous").combine_chunks()
+    profiles, _ = flat(previous.column("previous"))
     return Log(
         shoppers=user.dictionary,
         events={name: events.column(name).combine_chunks() for name in EVENT},
