@@ -243,12 +243,29 @@ class QueryClassesConfig(Section):
 
 
 class UserProfilesConfig(Section):
-    """Decay, memory and what counts as evidence."""
+    """Decay, memory and what counts as evidence.
 
-    half_life_nights: float = 30.0
-    forget_nights: int = 365
+    short_half_life_hours, season_half_life_nights: how the same affinities fade for an errand and for a season.
+    dislike_weights: what each action says against its item's facets; a shop that logs returns adds `return` here and
+    to events.actions. seen_forget_nights: an item not seen for longer counts from one again. seen_often: seen so many
+    times and never taken, an item is not wanted.
+    cycle_actions: what counts as buying an item again.
+    session_minutes: a longer gap between two events begins a session. session_tokens: how many facets of the last
+    session are kept.
+    """
+
+    half_life_nights: float = Field(default=30.0, gt=0)
+    short_half_life_hours: float = Field(default=12.0, gt=0)
+    season_half_life_nights: float = Field(default=120.0, gt=0)
+    forget_nights: int = Field(default=365, ge=0)
     recent: int = 50
     segment_min_takes: int = 3
+    dislike_weights: Mapping[str, float] = Field(default_factory=lambda: {"hide": 1.0, "dislike": 1.0})
+    seen_forget_nights: int = Field(default=30, ge=0)
+    seen_often: int = Field(default=5, ge=1)
+    cycle_actions: tuple[str, ...] = ("buy",)
+    session_minutes: int = Field(default=30, ge=1)
+    session_tokens: int = Field(default=20, ge=0)
 
 
 class ItemNeighboursConfig(Section):

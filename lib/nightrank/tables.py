@@ -56,6 +56,7 @@ RAW_ITEMS = columns(**CATALOGUE, **PARSED)
 # is. A file that cannot be read has one such row with null.
 RAW_EVENT_LINES = columns(source_file=STRING, arrived=DATE, event_rows=INT)
 TOUCHED = {"value": DOUBLE, "touched": DATE}
+CYCLE = {"buys": LONG, "days": LONG, "squared_days": LONG, "last": DATE, "touched": DATE}
 FIGURE = {
     "method": STRING, "versus": STRING, "slice": STRING, "metric": STRING, "value": DOUBLE, "lower": DOUBLE,
     "upper": DOUBLE, "user_value": DOUBLE, "searches": LONG, "users": LONG,
@@ -127,14 +128,24 @@ QUERY_CLASSES = Table(
 )
 USER_PROFILES = Table(
     "user_profiles",
-    "decayed facet affinities, recent items in order, evidence, segment",
+    "what each shopper likes and dislikes, took last, buys again, and how much is known: last night's plus tonight's",
     columns(
         user_id=STRING,
-        affinities=rows(token=STRING, **TOUCHED),
+        affinities=rows(token=STRING, value=DOUBLE, value_short=DOUBLE, value_season=DOUBLE, touched=DATE),
         own_items=rows(item_id=STRING, **TOUCHED),
+        dislikes=rows(token=STRING, **TOUCHED),
+        seen_items=rows(item_id=STRING, **TOUCHED),
+        price_positions=rows(
+            token=STRING, seen=DOUBLE, seen_bands=DOUBLE, taken=DOUBLE, taken_bands=DOUBLE, touched=DATE
+        ),
+        item_cycles=rows(item_id=STRING, **CYCLE),
+        category_cycles=rows(token=STRING, **CYCLE),
         recent=rows(ts=TIME, item_id=STRING, action=STRING),
+        last_session=columns(started=TIME, ended=TIME, events=LONG, tokens=rows(token=STRING, events=LONG)),
+        effective_events=columns(**TOUCHED),
         events=LONG,
         takes=LONG,
+        nights=LONG,
         first_ts=TIME,
         last_ts=TIME,
         segment=STRING,

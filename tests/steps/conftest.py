@@ -78,7 +78,7 @@ def small_shop(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) ->
     profiles = [
         profile("u1", "x", [("i0", 3.0, at.date())], [(at, "i0", "buy")], 9, "segment:t"),
         profile("u2", "y", [("i2", 2.0, at.date())], [(at, "i2", "click")], 3, "segment:t"),
-        (TONIGHT - DAY, "u3", [], [], [], 1, 0, at, at, None),
+        profile_row(user_id="u3", affinities=[], own_items=[], recent=[], events=1, takes=0, first_ts=at, last_ts=at),
     ]
     run = (
         TONIGHT, ranker_id, "trained", None, "c1", "e1", TONIGHT, 1, 1, 1, {}, {},
@@ -110,8 +110,16 @@ def small_shop(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) ->
 def profile(user: str, brand: str, own: list[tuple], recent: list[tuple], events: int, segment: str) -> tuple:
     """A row of user_profiles of a shopper who loves one brand."""
     at = recent[0][0]
-    affinities = [(f"brand:{brand}", 20.0, at.date()), ("category:t", 10.0, at.date())]
-    return (TONIGHT - DAY, user, affinities, own, recent, events, len(own), at, at, segment)
+    affinities = [(f"brand:{brand}", 20.0, 0.0, 0.0, at.date()), ("category:t", 10.0, 0.0, 0.0, at.date())]
+    return profile_row(
+        user_id=user, affinities=affinities, own_items=own, recent=recent, events=events, takes=len(own), first_ts=at,
+        last_ts=at, segment=segment,
+    )  # fmt: skip
+
+
+def profile_row(**values: object) -> tuple:
+    """A row of user_profiles of the night before tonight; what is not named is NULL."""
+    return tuple({"run_date": TONIGHT - DAY, **values}.get(name) for name in tables.USER_PROFILES.schema.names)
 
 
 def small_config(lake: Path) -> Config:

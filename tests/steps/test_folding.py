@@ -96,20 +96,6 @@ def test_three_nights_equal_one_rebuild_to_the_bit(spark):
     assertDataFrameEqual(folded(spark, [], amounts.repartition(5), nights), rebuilt, rtol=0, atol=0)
 
 
-def test_dates_asked_by_key_are_answered_for_that_key_only(spark):
-    amounts = [("u", "a", jan(1), 1_000_000), ("u", "a", jan(3), 1_000_000), ("v", "a", jan(1), 1_000_000)]
-    asked = spark.createDataFrame(
-        [("u", jan(2)), ("u", jan(3)), ("v", jan(4)), ("w", jan(4))], "user string, as_of date"
-    )
-    expected = [
-        (jan(2), "u", "a", 1.0, jan(1)),
-        (jan(3), "u", "a", 1.0 * D**2 + 1.0, jan(3)),
-        (jan(4), "v", "a", 1.0, jan(1)),
-    ]
-    schema = "as_of date, user string, token string, value double, touched date"
-    assertDataFrameEqual(folded(spark, [], amounts, asked), spark.createDataFrame(expected, schema), rtol=0, atol=0)
-
-
 def test_a_late_event_weighs_what_its_own_time_says_and_worth_decays(spark):
     rows = [
         (jan(11), datetime(2026, 1, 11, 23), 1.0, jan(11)),

@@ -23,7 +23,9 @@ CONFIG = Config.model_validate(
 
 
 def profile(user, affinities, own, segment, night=NIGHT):
-    return (night, user, affinities, own, [], 1, 1, AT, AT, segment)
+    values = {"run_date": night, "user_id": user, "own_items": own, "segment": segment, "events": 1, "recent": []}
+    values["affinities"] = [(token, value, 0.0, 0.0, touched) for token, value, touched in affinities]
+    return tuple(values.get(name) for name in USER_PROFILES.schema.names)
 
 
 def test_means_are_over_all_shoppers_of_a_large_enough_group(spark):

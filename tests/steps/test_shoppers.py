@@ -21,19 +21,21 @@ def at(hour: int) -> datetime:
     return datetime(2026, 1, 31, hour, tzinfo=UTC)
 
 
+def profile(user: str, affinities: list, own: list, recent: list, events: int, segment: str | None) -> tuple:
+    values = {"run_date": NIGHT, "user_id": user, "own_items": own, "recent": recent, "events": events}
+    values |= {"affinities": [(token, value, 0.0, 0.0, at) for token, value, at in affinities], "segment": segment}
+    return tuple(values.get(name) for name in tables.USER_PROFILES.schema.names)
+
+
 @pytest.fixture
 def shoppers(spark: SparkSession) -> DataFrame:
     recent = [(at(9), "b", "click"), (at(8), "b", "buy"), (at(7), "a", "click"), (at(6), "c", "click")]
     rows = [
-        (
-            NIGHT, "u1", [("brand:x", 4.0, BEFORE), ("brand:y", 1.0, NIGHT)], [("a", 2.0, BEFORE)], recent,
-            9, 4, at(1), at(9), "segment:t",
+        profile(
+            "u1", [("brand:x", 4.0, BEFORE), ("brand:y", 1.0, NIGHT)], [("a", 2.0, BEFORE)], recent, 9, "segment:t"
         ),
-        (
-            NIGHT, "u2", [("brand:x", 3.0, NIGHT)], [("a", 1.0, NIGHT), ("d", 5.0, NIGHT)], [],
-            1, 1, at(1), at(1), None,
-        ),
-    ]  # fmt: skip
+        profile("u2", [("brand:x", 3.0, NIGHT)], [("a", 1.0, NIGHT), ("d", 5.0, NIGHT)], [], 1, None),
+    ]
     profiles = spark.createDataFrame(rows, tables.USER_PROFILES.schema)
     return flat_shoppers(profiles.withColumn("as_of", F.col("run_date")), CONFIG)
 

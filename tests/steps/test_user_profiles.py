@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+import random
+from datetime import date, datetime, timedelta
 
 import pytest
 from pyspark.sql import functions as F
@@ -10,16 +11,27 @@ from pyspark.testing import assertDataFrameEqual
 
 from nightrank.config import Config
 from nightrank.nights import Night, ordinary_night
+from nightrank.steps.repeat_cycles import mean_days, spread_of_days
+from nightrank.steps.shoppers import unwanted_items
 from nightrank.steps.user_profiles import build_user_profiles, profiles_as_of
 from nightrank.tables import USER_PROFILES
 
 CONFIG = Config.model_validate(
     {
-        "user_profiles": {"half_life_nights": 2.0, "forget_nights": 3, "recent": 3, "segment_min_takes": 2},
+        "user_profiles": {
+            "half_life_nights": 2.0, "short_half_life_hours": 12.0, "season_half_life_nights": 4.0, "forget_nights": 3,
+            "recent": 3, "segment_min_takes": 2, "seen_forget_nights": 2, "seen_often": 3, "session_tokens": 2,
+        },
         "events": {"takes": ["click", "buy"], "action_weights": {"view": 0.2, "click": 1.0, "buy": 5.0, "rate": 0.0}},
     }
+)  # fmt: skip
+D, HOUR, SEASON = 0.5**0.5, 0.5 ** (1 / 12), 0.5**0.25
+CORE = (
+    "run_date date, user_id string, affinities array<struct<token:string,value:double,touched:date>>, "
+    "own_items array<struct<item_id:string,value:double,touched:date>>, "
+    "recent array<struct<ts:timestamp,item_id:string,action:string>>, events bigint, takes bigint, "
+    "first_ts timestamp, last_ts timestamp, segment string"
 )
-D = 0.5**0.5
 EVENT = "run_date date, ts timestamp, user_id string, action string, item_id string, facets array<string>"
 
 
@@ -44,11 +56,42 @@ ROWS = [
     (jan(2), at(2, 8), "anonymous", "buy", "i", ["brand:a"]),
     (jan(6), at(6, 8), "v", "view", "i", ["brand:b"]),
 ]
+# Seen at two prices, bought again and again, and something that w does not want.
+CHEAP, DEAR = (["brand:a", "category:x", "category:x > y", "price:2"], ["category:x", "category:x > y", "price:4"])
+W_ROWS = [
+    (jan(1), at(1, 9), "w", "buy", "i", CHEAP),
+    (jan(1), at(1, 10), "w", "view", "j", DEAR),
+    (jan(1), at(1, 10, 1), "w", "view", "j", DEAR),
+    (jan(2), at(1, 12), "w", "hide", "k", ["brand:b"]),
+    (jan(3), at(3, 8), "w", "buy", "i", CHEAP),
+    (jan(3), at(3, 8, 9), "w", "dislike", "k", ["brand:b"]),
+    (jan(3), at(3, 22), "w", "view", "j", DEAR),
+    (jan(6), at(6, 9), "w", "buy", "i", [*CHEAP[:3], "price:3"]),
+    (jan(6), at(6, 9, 50), "w", "view", "j", DEAR),
+]
 
 
 @pytest.fixture(scope="module")
 def events(spark):
     return spark.createDataFrame(ROWS, EVENT)
+
+
+def random_rows(many):
+    """Events of ten shoppers on six nights, some up to four days late, with and without facets."""
+    pick = random.Random(4)
+    rows = []
+    for _ in range(many):
+        night, late = pick.randint(1, 6), pick.choice([0, 0, 1, 4])
+        ts = at(night, pick.randrange(24), pick.randrange(60)) - timedelta(days=late)
+        tokens = pick.choice([None, [], ["brand:b"], CHEAP, DEAR, [*DEAR, "brand:a"]])
+        action = pick.choice(["view", "click", "buy", "hide", "rate"])
+        rows.append((jan(night), ts, f"r{pick.randrange(10)}", action, f"i{pick.randrange(5)}", tokens))
+    return rows
+
+
+@pytest.fixture(scope="module")
+def all_events(spark):
+    return spark.createDataFrame(ROWS + W_ROWS + random_rows(300), EVENT)
 
 
 @pytest.fixture(scope="module")
@@ -84,11 +127,79 @@ def test_profiles_of_two_nights_by_hand(spark, events, nothing):
         (jan(6), "v", [("brand:b", 0.2, jan(6))], [], [], 2, 0, at(2, 8), at(6, 8), None),
     ]  # fmt: skip
     built = build_user_profiles(user_profiles=nothing, events=events, night=bulk(jan(2), jan(6)), config=CONFIG)
+    affinities = F.transform("affinities", lambda state: F.struct(state["token"], state["value"], state["touched"]))
+    found = built.withColumn("affinities", affinities).select(*[column.split()[0] for column in CORE.split(", ")])
+    assertDataFrameEqual(found, spark.createDataFrame(expected, CORE), rtol=0, atol=1e-15)
+
+
+def by_hour(*weights_and_hours):
+    """What weighs so much, so many hours before the end of its night, is worth then: a sum of whole millionths."""
+    return sum(round(weight * HOUR**hours * 1e6) for weight, hours in weights_and_hours) / 1e6
+
+
+def facet(token, touched, *nights):
+    """The state of a facet after (nights since the last, weight, its value by the hour), the first at 0 nights."""
+    value = short = season = 0.0
+    for gap, weight, hourly in nights:
+        value, short, season = value * D**gap + weight, short * 0.25**gap + hourly, season * SEASON**gap + weight
+    return (token, value, short, season, touched)
+
+
+def test_what_else_is_known_by_hand(spark, nothing):
+    looks, dear = by_hour((0.2, 14), (0.2, 14)), (2, 0.2, by_hour((0.2, 2)))
+    bought, again = (0, 5.0, by_hour((5.0, 15))), (2, 5.0, by_hour((5.0, 16)))
+    both, both_again = (0, 5.4, by_hour((5.0, 15)) + looks), (2, 5.2, by_hour((5.0, 16), (0.2, 2)))
+    third, both_third = (3, 5.0, by_hour((5.0, 15))), (3, 5.2, by_hour((5.0, 15), (0.2, 15)))
+    hidden = round(D * 1e6) / 1e6
+    disliked = [("brand:b", hidden * D + 1.0, jan(3))]
+    seen, bands = 5.4 * D**2 + 5.2, 11.6 * D**2 + 10.8
+    taken, taken_bands = 5.0 * D**2 + 5.0, 10.0 * D**2 + 10.0
+    done = (3.0 * D + hidden) * D + 3.0
+    x, y = "category:x", "category:x > y"
+    expected = [
+        (
+            jan(3), "w",
+            [facet("brand:a", jan(3), bought, again), *[facet(c, jan(3), both, both_again) for c in (x, y)],
+             facet("price:2", jan(3), bought, again), facet("price:4", jan(3), (0, 0.4, looks), dear)],
+            [("i", 5.0 * D**2 + 5.0, jan(3))], disliked, [("j", 3.0, jan(3))],
+            [(y, seen, bands, taken, taken_bands, jan(3))],
+            [("i", 2, 2, 4, jan(3), jan(3))], [(y, 2, 2, 4, jan(3), jan(3))],
+            [(at(3, 8), "i", "buy"), (at(1, 9), "i", "buy")],
+            # From 8 to 22 o'clock is another session. All of its facets are in one event: the first two by name.
+            (at(3, 22), at(3, 22), 1, [(x, 1), (y, 1)]),
+            (done, jan(3)), 7, 2, 3, at(1, 9), at(3, 22), "segment:x",
+        ),
+        (
+            jan(6), "w",
+            [facet("brand:a", jan(6), bought, again, third),
+             *[facet(c, jan(6), both, both_again, both_third) for c in (x, y)],
+             facet("price:2", jan(3), bought, again), facet("price:3", jan(6), (0, *third[1:])),
+             facet("price:4", jan(6), (0, 0.4, looks), dear, (3, 0.2, by_hour((0.2, 15))))],
+            [("i", (5.0 * D**2 + 5.0) * D**3 + 5.0, jan(6))], disliked,
+            # Three nights not seen are more than two: it counts from one again.
+            [("j", 1.0, jan(6))],
+            [(y, seen * D**3 + 5.2, bands * D**3 + 15.8, taken * D**3 + 5.0, taken_bands * D**3 + 15.0, jan(6))],
+            [("i", 3, 5, 13, jan(6), jan(6))], [(y, 3, 5, 13, jan(6), jan(6))],
+            [(at(6, 9), "i", "buy"), (at(3, 8), "i", "buy"), (at(1, 9), "i", "buy")],
+            (at(6, 9), at(6, 9, 50), 2, [(x, 2), (y, 2)]),
+            (done * D**3 + 2.0, jan(6)), 9, 3, 4, at(1, 9), at(6, 9, 50), "segment:x",
+        ),
+    ]  # fmt: skip
+    night = bulk(jan(3), jan(6))
+    events = spark.createDataFrame(W_ROWS, EVENT)
+    built = build_user_profiles(user_profiles=nothing, events=events, night=night, config=CONFIG)
     conformed = USER_PROFILES.conform(built, with_run_date=True)
-    assertDataFrameEqual(conformed, spark.createDataFrame(expected, USER_PROFILES.schema), rtol=0, atol=1e-15)
+    assertDataFrameEqual(conformed, spark.createDataFrame(expected, USER_PROFILES.schema), rtol=0, atol=1e-14)
+    cycle = F.col("item_cycles")[0]
+    read = conformed.select(
+        mean_days(cycle).alias("mean"), spread_of_days(cycle).alias("spread"), unwanted_items(CONFIG).alias("unwanted")
+    )
+    schema = "mean double, spread double, unwanted array<string>"
+    assertDataFrameEqual(read, spark.createDataFrame([(2.0, 0.0, ["j"]), (2.5, 0.5, [])], schema))
 
 
-def test_three_nights_equal_one_rebuild_and_training_reads_the_same(spark, events, nothing):
+def test_three_nights_equal_one_rebuild_and_training_reads_the_same(spark, all_events, nothing):
+    events = all_events
     nights = (jan(1), jan(2), jan(6))
     rebuilt = build_user_profiles(user_profiles=nothing, events=events, night=bulk(*nights), config=CONFIG)
     profiles, stepwise, held = nothing, [], ()
@@ -102,7 +213,7 @@ def test_three_nights_equal_one_rebuild_and_training_reads_the_same(spark, event
         stepwise, held = [*stepwise, profiles], (*held, run_date)
     assertDataFrameEqual(stepwise[0].union(stepwise[1]).union(stepwise[2]), rebuilt, rtol=0, atol=0)
     asked = spark.createDataFrame(
-        [("u", jan(6)), ("u", jan(2)), ("v", jan(1)), ("w", jan(6))], "user_id string, as_of date"
+        [("u", jan(6)), ("u", jan(2)), ("v", jan(1)), ("nobody", jan(6))], "user_id string, as_of date"
     )
     from_first = profiles_as_of(stepwise[0], events.where(F.col("run_date") > F.lit(jan(1))), asked, CONFIG)
     wanted = rebuilt.where("user_id = 'u' and run_date > '2026-01-01'")

@@ -8,48 +8,81 @@ onto last night's state and folding everything anew do the same operations in th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import date
+from functools import partial
 
+import numpy as np
+import pyarrow
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql import types as T
 
-# Amounts are counted in millionths.
-UNIT = 1e6
-AsOf = DataFrame | Sequence[date]
+from nightrank.models import folding as numbers
+from nightrank.models.folding import UNIT, Doubles, Longs
+from nightrank.nights import BEGINNING
+from nightrank.steps.batches import dates, doubles, longs, map_groups
+
+__all__ = ["UNIT", "amount_on_arrival", "decayed", "fold", "kept_after"]
 
 
 def fold(
     previous: DataFrame,
     amounts: DataFrame,
-    as_of: AsOf,
+    as_of: Sequence[date],
     keys: Sequence[str],
     half_life_nights: float,
     forget_nights: int,
     forget_below: float = 0.0,
 ) -> DataFrame:
-    """The state of each key as of each date asked for: as_of, keys, value, touched; keys without one have no row.
+    """The state of each key as of each date: as_of, keys (texts), value, touched; keys without one have no row.
 
     previous: keys, value, touched (no rows: from nothing). amounts: keys, run_date, amount (long, millionths), in any
-    order and number of rows a night. as_of: dates that hold for every key, or a frame of as_of and some of the keys.
-    Amounts of nights after as_of do not count; a value untouched for more than forget_nights is forgotten, and so is
-    one that is worth less than forget_below. Worth only falls between touches, so what a snapshot has forgotten a
-    rebuild forgets before it could count again.
+    order and number of rows a night. Amounts of nights after as_of do not count; a value untouched for more than
+    forget_nights is forgotten, and so is one that is worth less than forget_below. Worth only falls between touches, so
+    what a snapshot has forgotten a rebuild forgets before it could count again.
+
+    What costs is the plan's second `Exchange hashpartitioning(keys)` with its `Sort`: after the first, by keys and
+    night, each `HashAggregate` has made one row a key and night of the amounts, however hot a key is.
     """
-    nightly = amounts.groupBy(*keys, "run_date").agg((F.sum("amount") / F.lit(UNIT)).alias("added"))
-    entries = previous.select(*keys, F.col("touched").alias("run_date"), F.col("value").alias("added")).unionByName(
-        nightly
-    )
-    histories = entries.groupBy(*keys).agg(F.sort_array(F.collect_list(F.struct("run_date", "added"))).alias("history"))
+    nightly = amounts.groupBy(*keys, "run_date").agg(F.sum("amount").alias("amount"))
+    states = previous.select(*keys, F.col("touched").alias("run_date"), "value")
+    entries = nightly.unionByName(states, allowMissingColumns=True)
+    columns = [T.StructField("as_of", T.DateType()), *[T.StructField(key, T.StringType()) for key in keys]]
+    schema = T.StructType([*columns, T.StructField("value", T.DoubleType()), T.StructField("touched", T.DateType())])
+    kept = numbers.kept_shares(half_life_nights, forget_nights)
+    days = np.array([(day - BEGINNING).days for day in as_of], dtype=np.int64)
+    return map_groups(entries, tuple(keys), partial(_folded, tuple(keys), days, kept, forget_below), schema)
 
-    def remembered(state: Column, on: Column) -> Column:
-        worth = decayed(state["value"], state["touched"], on, half_life_nights)
-        return (F.date_diff(on, state["touched"]) <= forget_nights) & (F.abs(worth) >= forget_below)
 
-    state = _folded(_up_to("history", "as_of"), half_life_nights, remembered)
-    # In an array, so that the fold is written once in the plan and not again for each use of its result.
-    kept = F.filter(F.array(state), lambda one: remembered(one, F.col("as_of")))
-    return asked_for(histories, as_of).select("as_of", *keys, F.inline(kept))
+def _folded(
+    keys: Sequence[str], as_of: Longs, kept: Doubles, least: float, chunk: pyarrow.Table
+) -> pyarrow.RecordBatch:
+    """The states of a chunk's keys as of each of the dates."""
+    key, group = _numbered(keys, chunk)
+    night, is_new = longs(chunk.column("run_date")), np.asarray(chunk.column("amount").is_valid())
+    held = numbers.Entries(key[~is_new], night[~is_new], doubles(chunk.column("value").filter(~is_new))[:, None])
+    amounts = longs(chunk.column("amount").filter(is_new))[:, None]
+    states = numbers.fold(held, numbers.nightly_sums(key[is_new], night[is_new], amounts), kept[None, :], least)
+    distinct = np.unique(key)
+    asked, when = np.tile(distinct, len(as_of)), np.repeat(as_of, len(distinct))
+    row = numbers.standing(states, asked, when, kept.shape[0] - 2)
+    worth = states.values[row, 0] * kept[np.minimum(when - states.night[row], len(kept) - 1)]
+    stands = (row >= 0) & (np.abs(worth) >= least)
+    asked, when, row = asked[stands], when[stands], row[stands]
+    texts = [chunk.column(name).take(pyarrow.array(group[asked])).combine_chunks() for name in keys]
+    value, touched = pyarrow.array(states.values[row, 0]), dates(states.night[row])
+    return pyarrow.RecordBatch.from_arrays([dates(when), *texts, value, touched], ["as_of", *keys, "value", "touched"])
+
+
+def _numbered(keys: Sequence[str], chunk: pyarrow.Table) -> tuple[Longs, Longs]:
+    """A number a row, the same for the same keys, and a row that has each number's keys."""
+    number = np.zeros(chunk.num_rows, dtype=np.int64)
+    for name in keys:
+        codes = chunk.column(name).combine_chunks().dictionary_encode()
+        number = number * len(codes.dictionary) + longs(codes.indices)
+    _, first, key = np.unique(number, return_index=True, return_inverse=True)
+    return key, first
 
 
 def decayed(value: Column, touched: Column, as_of: Column, half_life_nights: float) -> Column:
@@ -58,7 +91,10 @@ def decayed(value: Column, touched: Column, as_of: Column, half_life_nights: flo
 
 
 def kept_after(nights: Column, half_life_nights: float) -> Column:
-    """The share of a value that is left after some nights: d**nights, d = 0.5**(1 / half life)."""
+    """The share of a value that is left after some nights: d**nights, d = 0.5**(1 / half life).
+
+    For reading only: its last bit is Java's, and no state is made with it (models/folding.py has the table for that).
+    """
     return F.pow(F.lit(0.5 ** (1.0 / half_life_nights)), nights)
 
 
@@ -69,28 +105,3 @@ def amount_on_arrival(units: Column, half_life_nights: float) -> Column:
     """
     late = F.greatest(F.date_diff("run_date", F.to_date("ts")), F.lit(0))
     return F.rint(units * kept_after(late, half_life_nights)).cast("long")
-
-
-def asked_for(frame: DataFrame, as_of: AsOf) -> DataFrame:
-    """Each row of the frame once for each date that is asked for it, in a new column as_of."""
-    if isinstance(as_of, DataFrame):
-        shared = [name for name in as_of.columns if name != "as_of"]
-        return frame.join(as_of, on=shared, how="inner")
-    dates = F.array(*[F.lit(day) for day in as_of])
-    return frame.withColumn("as_of", F.explode(dates))
-
-
-def _up_to(history: str, as_of: str) -> Column:
-    return F.filter(history, lambda entry: entry["run_date"] <= F.col(as_of))
-
-
-def _folded(history: Column, half_life_nights: float, remembered: Callable[[Column, Column], Column]) -> Column:
-    """The last state of a sorted history, null for an empty one."""
-    nothing = F.struct(F.lit(0.0).alias("value"), F.lit(None).cast("date").alias("touched"))
-
-    def touch(state: Column, entry: Column) -> Column:
-        worth = decayed(state["value"], state["touched"], entry["run_date"], half_life_nights)
-        kept = F.when(remembered(state, entry["run_date"]), worth).otherwise(0.0)
-        return F.struct((kept + entry["added"]).alias("value"), entry["run_date"].alias("touched"))
-
-    return F.aggregate(history, nothing, touch)

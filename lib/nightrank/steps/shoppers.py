@@ -18,6 +18,8 @@ FLAT = (
     "affinity_values array<double>, own_item_ids array<string>, own_item_values array<double>, "
     "recent_item_ids array<string>"
 )
+# The columns of profiles that are made flat.
+FLATTENED = ("user_id", "affinities", "own_items", "recent", "events", "segment")
 COLUMNS = tuple(column.split()[0] for column in FLAT.split(", "))
 
 
@@ -43,6 +45,15 @@ def flat_shoppers(profiles: DataFrame, config: Config) -> DataFrame:
         values("own_items").alias("own_item_values"),
         recent.alias("recent_item_ids"),
     )
+
+
+def unwanted_items(config: Config) -> Column:
+    """The items of a profile that its shopper has seen seen_often times or more and never taken, in order of id.
+
+    As far as the profile remembers: takes for forget_nights, looks for seen_forget_nights after the last.
+    """
+    often = F.filter("seen_items", lambda state: state["value"] >= config.user_profiles.seen_often)
+    return F.array_except(F.transform(often, lambda state: state["item_id"]), F.col("own_items.item_id"))
 
 
 def group_shoppers(segments: DataFrame) -> DataFrame:

@@ -23,7 +23,7 @@ from nightrank.nights import ONE_DAY, Night
 from nightrank.sections import TrainingExamplesConfig
 from nightrank.steps.catalogue import Loader, share_catalogue
 from nightrank.steps.shoppers import COLUMNS as SHOPPER_COLUMNS
-from nightrank.steps.shoppers import flat_shoppers, read_shopper
+from nightrank.steps.shoppers import FLATTENED, flat_shoppers, read_shopper
 from nightrank.steps.slates import class_index, flat_slates
 from nightrank.steps.user_profiles import profiles_as_of
 from nightrank.tables import TRAINING_EXAMPLES
@@ -80,7 +80,7 @@ def _tokens_and_vectors(items: DataFrame, item_embeddings: DataFrame, encoder_ve
 
 def _shoppers_as_of(slates: DataFrame, user_profiles: DataFrame, events: DataFrame, config: Config) -> DataFrame:
     asked = slates.select("user_id", "as_of").distinct()
-    return flat_shoppers(profiles_as_of(user_profiles, events, asked, config), config)
+    return flat_shoppers(profiles_as_of(user_profiles, events, asked, config, FLATTENED), config)
 
 
 def _needed() -> list[str]:

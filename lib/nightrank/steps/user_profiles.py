@@ -1,4 +1,4 @@
-"""user_profiles: decayed facet affinities, recent items in order, evidence, segment.
+"""user_profiles: what each shopper likes and dislikes, took last, buys again, and how much is known.
 
 A profile as of a night is last night's row plus the night's events; training folds the same way from the snapshot
 before its window, through the same function (`profiles_as_of`).
@@ -6,16 +6,52 @@ before its window, through the same function (`profiles_as_of`).
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import date
+from functools import partial
+
+import pyarrow
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql import types as T
 
 from nightrank.config import Config
 from nightrank.nights import Night
-from nightrank.steps.folding import UNIT, AsOf, amount_on_arrival, asked_for, decayed, fold
-from nightrank.tables import ANONYMOUS
+from nightrank.steps.batches import dates, map_groups
+from nightrank.steps.folding import decayed
+from nightrank.steps.interests import (
+    affinities,
+    dislikes,
+    effective_events,
+    own_items,
+    price_positions,
+    seen_items,
+)
+from nightrank.steps.last_session import last_session
+from nightrank.steps.repeat_cycles import category_cycles, item_cycles
+from nightrank.steps.shopper_evidence import FIGURES, evidence, recent
+from nightrank.steps.shopper_log import AsOf, Facets, Log, log_rows, read_facets, read_log
+from nightrank.tables import ANONYMOUS, USER_PROFILES
 
-TOKEN, ITEM = "token", "item"
-PROFILE = ("user_id", "affinities", "own_items", "recent", "events", "takes", "first_ts", "last_ts")
+# Arrays of states, each with the night that touched it last, after which it is forgotten.
+STATES = (
+    "affinities", "own_items", "dislikes", "seen_items", "price_positions", "item_cycles", "category_cycles",
+)  # fmt: skip
+PROFILE = tuple(name for name in USER_PROFILES.columns.names if name != "segment")
+# What every profile is told by: whether there is one, and its segment.
+ALWAYS = ("user_id", "affinities", *FIGURES)
+MAKERS: Mapping[str, Callable[[Log, Facets, Config], pyarrow.Array]] = {
+    "affinities": affinities,
+    "own_items": own_items,
+    "dislikes": dislikes,
+    "seen_items": seen_items,
+    "price_positions": price_positions,
+    "item_cycles": item_cycles,
+    "category_cycles": category_cycles,
+    "recent": recent,
+    "last_session": last_session,
+    "effective_events": effective_events,
+}
 
 
 def build_user_profiles(user_profiles: DataFrame, events: DataFrame, night: Night, config: Config) -> DataFrame:
@@ -23,139 +59,84 @@ def build_user_profiles(user_profiles: DataFrame, events: DataFrame, night: Nigh
 
     user_profiles: the previous snapshot, or no rows. events: accepted events that arrived after it.
     """
-    profiles = profiles_as_of(user_profiles, events, night.snapshots, config)
+    held = user_profiles if night.previous else None
+    profiles = profiles_as_of(held, events, night.snapshots, config)
     return profiles.withColumnRenamed("as_of", "run_date")
 
 
-def profiles_as_of(user_profiles: DataFrame, events: DataFrame, as_of: AsOf, config: Config) -> DataFrame:
-    """Profiles as they stood at the end of each date asked for: as_of and the columns of USER_PROFILES.
+def profiles_as_of(
+    user_profiles: DataFrame | None, events: DataFrame, as_of: AsOf, config: Config, wanted: Collection[str] = PROFILE
+) -> DataFrame:
+    """Profiles as they stood at the end of each date asked for: as_of and columns of USER_PROFILES.
 
     as_of: dates that hold for every shopper, or a frame (user_id, as_of) of distinct rows. user_profiles: one
-    snapshot, or no rows; events: what arrived after it. Events of nights after as_of do not count. A shopper without
-    any event up to as_of has no row; one who did nothing since the snapshot has.
+    snapshot, or None: from nothing; events: what arrived after it. Events of nights after as_of do not count. A
+    shopper without any event up to as_of has no row; one who did nothing since the snapshot has. wanted: the columns
+    needed beside ALWAYS and the segment; a plan does not look into a fold, so what is not needed has to be said.
+
+    What costs, in the plan's words: one `Exchange hashpartitioning(user_id)` of the events as they are, one `Sort` of
+    each partition and one `MapInArrow`, where a shopper's whole row is folded in arrays. Exploded in Spark, an event
+    was seven rows that three aggregations sorted: more than five times the time.
     """
-    # Laid out by shopper while they are few rows: what follows explodes them and groups by shopper and more.
-    named = events.where(F.col("user_id") != ANONYMOUS).repartition("user_id")
-    active = named.select("user_id").distinct()
-    moved = user_profiles.join(active, on="user_id", how="left_semi").repartition("user_id")
-    still = user_profiles.join(active, on="user_id", how="left_anti")
-    profiles = _refolded(moved, named, as_of, config).unionByName(_unmoved(still, as_of, config))
-    return profiles.select("as_of", *PROFILE, _segment(config).alias("segment"))
+    names = tuple(name for name in PROFILE if name in {*ALWAYS, *wanted})
+    named = events.where(F.col("user_id") != ANONYMOUS)
+    if user_profiles is None:
+        profiles = _refolded(None, named, as_of, names, config)
+    else:
+        active = named.select("user_id").distinct()
+        moved = user_profiles.join(active, on="user_id", how="left_semi")
+        still = user_profiles.join(active, on="user_id", how="left_anti")
+        refolded = _refolded(moved, named, as_of, names, config)
+        profiles = refolded.unionByName(_unmoved(still, as_of, names, config))
+    return profiles.select("as_of", *names, _segment(config).alias("segment"))
 
 
-def _unmoved(user_profiles: DataFrame, as_of: AsOf, config: Config) -> DataFrame:
+def _unmoved(user_profiles: DataFrame, as_of: AsOf, names: Sequence[str], config: Config) -> DataFrame:
     """Profiles of shoppers who did nothing: as they were, less what is forgotten. Most of a night's, so not folded."""
+    section = config.user_profiles
+    memory = dict.fromkeys(STATES, section.forget_nights) | {"seen_items": section.seen_forget_nights}
 
     def kept(states: str) -> Column:
-        age = config.user_profiles.forget_nights
-        return F.filter(states, lambda state: F.date_diff("as_of", state["touched"]) <= age)
+        return F.filter(states, lambda state: F.date_diff("as_of", state["touched"]) <= memory[states])
 
-    asked = asked_for(user_profiles, as_of)
-    return asked.withColumns({name: kept(name) for name in ("affinities", "own_items")}).select("as_of", *PROFILE)
+    late = F.date_diff("as_of", F.col("effective_events.touched"))
+    effective = F.when(late <= section.forget_nights, F.col("effective_events"))
+    asked = _asked_for(user_profiles, as_of).withColumns({name: kept(name) for name in STATES})
+    return asked.withColumn("effective_events", effective).select("as_of", *names)
 
 
-def _refolded(user_profiles: DataFrame, events: DataFrame, as_of: AsOf, config: Config) -> DataFrame:
+def _asked_for(profiles: DataFrame, as_of: AsOf) -> DataFrame:
+    """Each profile once for each date that is asked for it, in a new column as_of."""
+    if isinstance(as_of, DataFrame):
+        return profiles.join(as_of, on="user_id", how="inner")
+    return profiles.withColumn("as_of", F.explode(F.array(*[F.lit(day) for day in as_of])))
+
+
+def _refolded(
+    user_profiles: DataFrame | None, events: DataFrame, as_of: AsOf, names: Sequence[str], config: Config
+) -> DataFrame:
     """Profiles of shoppers who did something since the snapshot."""
-    summaries = _summaries(user_profiles, events, as_of, config)
-    profiles = summaries.join(_interests(user_profiles, events, as_of, config), on=["user_id", "as_of"], how="left")
-    empty = {name: F.coalesce(name, F.array()) for name in ("affinities", "own_items")}
-    return profiles.withColumns(empty).select("as_of", *PROFILE)
+    kinds = {field.name: field for field in USER_PROFILES.columns.fields}
+    schema = T.StructType([T.StructField("as_of", T.DateType()), *[kinds[name] for name in names]])
+    days = None if isinstance(as_of, DataFrame) else tuple(as_of)
+    rows = log_rows(events, user_profiles, as_of, T.StructType([kinds[name] for name in names if name != "user_id"]))
+    return map_groups(rows, ("user_id",), partial(_profiles, days, config, schema.names), schema)
 
 
-def _interests(user_profiles: DataFrame, events: DataFrame, as_of: AsOf, config: Config) -> DataFrame:
-    """user_id, as_of, affinities (by token), own_items (by item)."""
-    section, keys = config.user_profiles, ("user_id", "kind", "name")
-    folded = fold(
-        _states(user_profiles),
-        _amounts(events, config),
-        as_of,
-        keys,
-        section.half_life_nights,
-        section.forget_nights,
-    )
-    return folded.groupBy("user_id", "as_of").agg(
-        _sorted_states(TOKEN, "token").alias("affinities"), _sorted_states(ITEM, "item_id").alias("own_items")
-    )
-
-
-def _sorted_states(kind: str, name: str) -> Column:
-    # collect_list leaves NULLs out: what is not of this kind.
-    state = F.struct(F.col("name").alias(name), "value", "touched")
-    return F.sort_array(F.collect_list(F.when(F.col("kind") == kind, state)))
-
-
-def _states(user_profiles: DataFrame) -> DataFrame:
-    """The snapshot's affinities and own items as states of the fold."""
-    states = F.concat(_named("affinities", TOKEN, "token"), _named("own_items", ITEM, "item_id"))
-    return user_profiles.select("user_id", F.inline(states))
-
-
-def _named(column: str, kind: str, name: str) -> Column:
-    def one(state: Column) -> Column:
-        return F.struct(F.lit(kind).alias("kind"), state[name].alias("name"), state["value"], state["touched"])
-
-    return F.transform(column, one)
-
-
-def _amounts(events: DataFrame, config: Config) -> DataFrame:
-    """What each event adds to each facet of its item, and to the item itself if it is a take."""
-    weights = config.events.action_weights
-    units = F.coalesce(*[F.when(F.col("action") == name, round(weight * UNIT)) for name, weight in weights.items()])
-    amount = amount_on_arrival(units, config.user_profiles.half_life_nights)
-    tokens = F.transform(F.coalesce("facets", F.array()), lambda token: _target(TOKEN, token))
-    item = F.when(_is_take(config), F.array(_target(ITEM, F.col("item_id")))).otherwise(F.array())
-    weighed = events.withColumn("amount", amount).where(F.col("amount") > 0)
-    return weighed.select("user_id", "run_date", "amount", F.inline(F.concat(tokens, item)))
-
-
-def _target(kind: str, name: Column) -> Column:
-    return F.struct(F.lit(kind).alias("kind"), name.alias("name"))
-
-
-def _is_take(config: Config) -> Column:
-    return F.col("action").isin(*config.events.takes)
-
-
-def _summaries(user_profiles: DataFrame, events: DataFrame, as_of: AsOf, config: Config) -> DataFrame:
-    """user_id, as_of, recent, events, takes, first_ts, last_ts: what is counted, not decayed."""
-    figures = ["events", "takes", "first_ts", "last_ts", "recent"]
-    nights = user_profiles.select("user_id", "run_date", *figures).unionByName(_nightly(events, config))
-    histories = nights.groupBy("user_id").agg(F.collect_list(F.struct("run_date", *figures)).alias("history"))
-    known = asked_for(histories, as_of).withColumn(
-        "history", F.filter("history", lambda night: night["run_date"] <= F.col("as_of"))
-    )
-    return known.where(F.size("history") > 0).select(
-        "user_id",
-        "as_of",
-        _latest(F.flatten("history.recent"), config).alias("recent"),
-        *[
-            F.aggregate(f"history.{name}", F.lit(0).cast("long"), lambda a, b: a + b).alias(name)
-            for name in figures[:2]
-        ],
-        F.array_min("history.first_ts").alias("first_ts"),
-        F.array_max("history.last_ts").alias("last_ts"),
-    )
-
-
-def _nightly(events: DataFrame, config: Config) -> DataFrame:
-    taken = F.collect_list(F.when(_is_take(config), F.struct("ts", "item_id", "action")))
-    return events.groupBy("user_id", "run_date").agg(
-        F.count(F.lit(1)).alias("events"),
-        F.count(F.when(_is_take(config), 1)).alias("takes"),
-        F.min("ts").alias("first_ts"),
-        F.max("ts").alias("last_ts"),
-        _latest(taken, config).alias("recent"),
-    )
-
-
-def _latest(taken: Column, config: Config) -> Column:
-    """The newest distinct takes, newest first; ties by item, then action. The latest of latests are the latest."""
-
-    def by_age(take: Column) -> Column:
-        return F.struct(-F.unix_micros(take["ts"]), take["item_id"], take["action"], take["ts"])
-
-    ordered = F.slice(F.sort_array(F.transform(F.array_distinct(taken), by_age)), 1, config.user_profiles.recent)
-    return F.transform(ordered, lambda take: F.struct(take["ts"], take["item_id"], take["action"]))
+def _profiles(
+    as_of: Sequence[date] | None, config: Config, names: Sequence[str], chunk: pyarrow.Table
+) -> pyarrow.RecordBatch:
+    """The profiles of a chunk's shoppers, one row a date that each is asked for and anything is known of."""
+    log = read_log(chunk, as_of)
+    facets = read_facets(log)
+    columns = {
+        "as_of": dates(log.asked[1]),
+        "user_id": log.shoppers.take(pyarrow.array(log.asked[0])),
+        **{name: make(log, facets, config) for name, make in MAKERS.items() if name in names},
+        **evidence(log, config),
+    }
+    profiles = pyarrow.RecordBatch.from_arrays([columns[name] for name in names], list(names))
+    return profiles.filter(profiles.column("events").is_valid())
 
 
 def _segment(config: Config) -> Column:

@@ -1,0 +1,40 @@
+"""How regularly something is bought again: buying days and the days between them, in exact sums."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nightrank.models.folding import Entries, Longs, merged, successors
+
+# The columns of a cycle's values.
+BUYS, DAYS, SQUARED_DAYS, LAST = range(4)
+
+
+def first_buys(key: Longs, night: Longs, day: Longs) -> Entries:
+    """Each buy as if it were its key's only one, by key, night of arrival and day; values: (n, 4) longs."""
+    order = np.lexsort((day, night, key))
+    values = np.zeros((len(key), 4), dtype=np.int64)
+    values[:, BUYS], values[:, LAST] = 1, day[order]
+    return Entries(key[order], night[order], values)
+
+
+def fold_buys(previous: Entries, buys: Entries, forget_nights: int) -> Entries:
+    """The cycle of each key after each buy: buying days, the sums of the days between them and their squares, the last.
+
+    Buys are taken in order of arrival, then of day. One of the last buying day adds nothing, and neither does a late
+    one of a day before it: the gaps on both sides of it are not known any more. After more than forget_nights
+    without a buy everything begins anew.
+    """
+    entries = merged(previous, buys)
+    values = entries.values.copy()
+    for at in successors(entries.key):
+        forgotten = entries.night[at] - entries.night[at - 1] > forget_nights
+        values[at] = np.where(forgotten[:, None], values[at], _one_more(values[at - 1], values[at, LAST]))
+    return Entries(entries.key, entries.night, values)
+
+
+def _one_more(cycle: NDArray[np.int64], day: Longs) -> NDArray[np.int64]:
+    gap: Longs = np.maximum(day - cycle[:, LAST], 0)
+    after: NDArray[np.int64] = cycle + np.stack([gap > 0, gap, gap * gap, gap], axis=1)
+    return after

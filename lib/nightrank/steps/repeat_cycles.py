@@ -1,0 +1,70 @@
+"""A profile's repeat cycles: what is bought again, and how regularly."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow
+from pyspark.sql import Column
+from pyspark.sql import functions as F
+
+from nightrank.config import Config
+from nightrank.models.cycles import first_buys, fold_buys
+from nightrank.models.folding import Entries, Longs, standing_by_group
+from nightrank.steps.batches import dates, flat, lists_of, longs, sorted_codes
+from nightrank.steps.shopper_log import Facets, Log, day_of, units_of
+
+SUMS = ("buys", "days", "squared_days", "last")
+
+
+def item_cycles(log: Log, _: Facets, config: Config) -> pyarrow.Array:
+    """Each asked profile's cycle of each bought item."""
+    bought = _bought(log, config)
+    return _cycles(log, "item_cycles", "item_id", bought, log.events["item_id"].take(pyarrow.array(bought)), config)
+
+
+def category_cycles(log: Log, facets: Facets, config: Config) -> pyarrow.Array:
+    """Each asked profile's cycle of each category that was bought from: an item's narrowest one."""
+    bought = _bought(log, config)
+    bought = bought[facets.category[bought] >= 0]
+    category = facets.names.take(pyarrow.array(facets.category[bought]))
+    return _cycles(log, "category_cycles", "token", bought, category, config)
+
+
+def mean_days(cycle: Column) -> Column:
+    """The mean of the days between a cycle's buys; NULL with one buy."""
+    return F.when(cycle["buys"] > 1, cycle["days"] / (cycle["buys"] - 1))
+
+
+def spread_of_days(cycle: Column) -> Column:
+    """The standard deviation of the days between a cycle's buys, from whole numbers; NULL with one buy, 0 with two."""
+    gaps = cycle["buys"] - 1
+    spread = gaps * cycle["squared_days"] - cycle["days"] * cycle["days"]
+    return F.when(gaps > 0, F.sqrt(spread.cast("double")) / gaps)
+
+
+def _bought(log: Log, config: Config) -> Longs:
+    return np.flatnonzero(units_of(log, dict.fromkeys(config.user_profiles.cycle_actions, 1.0)))
+
+
+def _cycles(log: Log, column: str, name: str, event: Longs, bought: Any, config: Config) -> pyarrow.Array:
+    forget = config.user_profiles.forget_nights
+    held, many = flat(log.previous[column])
+    (held_names, new_names), names = sorted_codes(held.field(name), bought)
+    previous = Entries(
+        np.repeat(log.previous_shopper, many) * len(names) + held_names,
+        longs(held.field("touched")),
+        np.stack([longs(held.field(part)) for part in SUMS], axis=1),
+    )
+    key = log.shopper[event] * len(names) + new_names
+    cycles = fold_buys(previous, first_buys(key, log.night[event], day_of(log)[event]), forget)
+    row, sizes = standing_by_group(cycles, len(names), *log.asked, forget)
+    buys, days, squared, last = cycles.values[row].T
+    columns = {
+        name: names.take(pyarrow.array(cycles.key[row] % max(len(names), 1))),
+        **{part: pyarrow.array(sums) for part, sums in zip(SUMS, (buys, days, squared), strict=False)},
+        "last": dates(last),
+        "touched": dates(cycles.night[row]),
+    }
+    return lists_of(columns, sizes)
