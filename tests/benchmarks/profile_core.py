@@ -13,7 +13,6 @@ import duckdb
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from nightrank import tables
 from nightrank.config import Config
 from nightrank.steps.folding import decayed
 from nightrank.steps.user_profiles import profiles_as_of
@@ -24,8 +23,7 @@ TOLERANCE = 1e-5
 
 def core_by_nightrank(spark: SparkSession, events: str, out: str, night: date, config: Config) -> None:
     """Writes user_id, facets (value, token; heaviest first) and recent (ts, item_id, action; latest first)."""
-    nothing = spark.createDataFrame([], tables.USER_PROFILES.schema)
-    profiles = profiles_as_of(nothing, spark.read.parquet(events), (night,), config)
+    profiles = profiles_as_of(None, spark.read.parquet(events), (night,), config, wanted=("affinities", "recent"))
     half_life = config.user_profiles.half_life_nights
 
     def weighed(state):
