@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from nightrank.errors import ConfigError
 from nightrank.sections import (
+    BotsConfig,
     CalendarConfig,
     DeliveriesConfig,
     EncoderConfig,
@@ -55,6 +56,7 @@ class Config(Section):
     mlflow: MlflowConfig = MlflowConfig()
     deliveries: DeliveriesConfig = DeliveriesConfig()
     events: EventsConfig = EventsConfig()
+    bots: BotsConfig = BotsConfig()
     items: ItemsConfig = ItemsConfig()
     searches: SearchesConfig = SearchesConfig()
     query_classes: QueryClassesConfig = QueryClassesConfig()

@@ -208,7 +208,7 @@ def _read(spark: SparkSession, config: Config, read: Read, night: Night) -> Data
     span = read.nights(night, config)
     if read.table is None:
         return read_raw(spark, read.parameter.removeprefix("raw_"), config, span.first, span.last, night.run_date)
-    return read_table(spark, config.lake, read.table, span.first, span.last)
+    return read_table(spark, config.lake, read.table, span.first, span.last, read.accepted_only)
 
 
 def _show_progress(line: str) -> None:

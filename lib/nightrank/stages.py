@@ -154,11 +154,15 @@ def pooled_window(night: Night, config: Config) -> Span:
 
 @dataclass(frozen=True)
 class Read:
-    """One frame that a builder gets: nights of a table; table None: the raw input of the same name."""
+    """One frame that a builder gets: nights of a table, without its quarantine or with it (accepted_only: False).
+
+    table None: the raw input of the same name.
+    """
 
     parameter: str
     table: Table | None
     nights: Nights
+    accepted_only: bool = True
 
 
 def raw(name: str, nights: Nights) -> Read:
@@ -166,9 +170,9 @@ def raw(name: str, nights: Nights) -> Read:
     return Read(f"raw_{name}", None, nights)
 
 
-def of(table: Table, nights: Nights, called: str | None = None) -> Read:
+def of(table: Table, nights: Nights, called: str | None = None, accepted_only: bool = True) -> Read:
     """Nights of a table, under the table's name or another."""
-    return Read(called or table.name, table, nights)
+    return Read(called or table.name, table, nights, accepted_only)
 
 
 @dataclass(frozen=True)
@@ -198,9 +202,9 @@ STAGES: tuple[Stage, ...] = (
     # Items come first: the contract of events asks whether an item is known.
     Stage(t.ITEMS, "prepare", build_items, (raw("items", arrivals), of(t.ITEMS, previous_snapshot))),
     Stage(t.EVENTS, "prepare", build_events,
-          (raw("events", arrivals), of(t.ITEMS, tonight), of(t.EVENTS, duplicates_window))),
+          (raw("events", arrivals), of(t.ITEMS, tonight), of(t.EVENTS, duplicates_window, accepted_only=False))),
     Stage(t.SEARCHES, "prepare", build_searches,
-          (raw("searches", attribution_window), of(t.EVENTS, attribution_window))),
+          (raw("searches", attribution_window), of(t.EVENTS, attribution_window, accepted_only=False))),
     Stage(t.QUERY_CLASSES, "prepare", build_query_classes, (of(t.SEARCHES, class_window), of(t.ITEMS, tonight))),
     Stage(t.USER_PROFILES, "prepare", build_user_profiles,
           (of(t.USER_PROFILES, previous_snapshot), of(t.EVENTS, since_previous))),
