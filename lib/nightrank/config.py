@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from nightrank.errors import ConfigError
 from nightrank.sections import (
+    BotsConfig,
     CalendarConfig,
     DeliveriesConfig,
     EncoderConfig,
@@ -59,6 +60,7 @@ class Config(Section):
     events: EventsConfig = EventsConfig()
     manifest: ManifestConfig = ManifestConfig()
     words: WordsConfig = WordsConfig()
+    bots: BotsConfig = BotsConfig()
     items: ItemsConfig = ItemsConfig()
     searches: SearchesConfig = SearchesConfig()
     query_classes: QueryClassesConfig = QueryClassesConfig()

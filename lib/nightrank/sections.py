@@ -158,16 +158,39 @@ class EventsConfig(Section):
     duplicates_window_nights: int = 3
 
 
+class BotsConfig(Section):
+    """Who is no shopper, by the events that arrived in one night of a shopper, or of a session where that is anonymous.
+
+    null switches a rule off. actions: a bot is told by these; the lines of an order all carry one time stamp.
+    most_per_minute: more of them within one minute. lowest_entropy, highest_entropy: of entropy_events or more, nearly
+    all were at one item (0) or each at another (1). shortest_gap_seconds: a session of gap_events or more had a shorter
+    mean gap between them; null for a log whose time stamps are coarser than that.
+    most_events_per_night: so many events of a visitor count, whatever the action; later ones do not.
+    """
+
+    actions: tuple[str, ...] = ("view", "click")
+    # Somebody who opens each result of a page in a tab makes some twenty or thirty.
+    most_per_minute: int | None = Field(default=60, ge=1)
+    # Who looks at ten pages a minute for an hour comes back to a tenth of them, and has an entropy of about .97.
+    entropy_events: int = Field(default=500, ge=2)
+    lowest_entropy: float | None = Field(default=0.05, ge=0, le=1)
+    highest_entropy: float | None = Field(default=0.98, ge=0, le=1)
+    shortest_gap_seconds: float | None = Field(default=2.0, gt=0)
+    gap_events: int = Field(default=50, ge=2)
+    most_events_per_night: int | None = Field(default=1000, ge=1)
+
+
 class DeliveriesConfig(Section):
     """When a delivery is no night: shares of rows in quarantine, and rows against the same weekday of other weeks.
 
-    expected: reasons that say nothing against a log. fewer, more: by which share of their median a night's rows may
+    expected: reasons that say nothing against a log: of repeats, of searches without results, and of who made an
+    event (section bots). fewer, more: by which share of their median a night's rows may
     fall short of or exceed the last four same weekdays'.
     """
 
     warn_quarantined: float = Field(default=0.01, ge=0)
     refuse_quarantined: float = Field(default=0.05, ge=0)
-    expected: tuple[str, ...] = ("duplicate", "empty_slate")
+    expected: tuple[str, ...] = ("duplicate", "empty_slate", "bot", "over_cap")
     fewer: float = Field(default=0.6, ge=0, le=1)
     more: float = Field(default=3.0, ge=0)
 

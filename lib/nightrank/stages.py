@@ -106,11 +106,11 @@ STAGES: tuple[Stage, ...] = (
     # Items come first: the contract of events asks whether an item is known.
     Stage(t.ITEMS, "prepare", build_items, (raw("items", arrivals), of(t.ITEMS, previous_snapshot))),
     Stage(t.EVENTS, "prepare", build_events,
-          (raw("events", arrivals), of(t.ITEMS, tonight), of(t.EVENTS, duplicates_window))),
+          (raw("events", arrivals), of(t.ITEMS, tonight), of(t.EVENTS, duplicates_window, accepted_only=False))),
     Stage(t.MANIFEST, "prepare", build_manifest,
           (raw("event_lines", arrivals), of(t.EVENTS, arrivals, accepted_only=False))),
     Stage(t.SEARCHES, "prepare", build_searches,
-          (raw("searches", attribution_window), of(t.EVENTS, attribution_window))),
+          (raw("searches", attribution_window), of(t.EVENTS, attribution_window, accepted_only=False))),
     Stage(t.QUERY_CLASSES, "prepare", build_query_classes, (of(t.SEARCHES, class_window), of(t.ITEMS, tonight))),
     Stage(t.USER_PROFILES, "prepare", build_user_profiles,
           (of(t.USER_PROFILES, previous_snapshot), of(t.EVENTS, since_previous))),

@@ -31,10 +31,8 @@ def built(
 ) -> DataFrame:
     item = {**dict.fromkeys(ITEMS.schema.names), "run_date": TONIGHT, "item_id": "i1", "facets": ["brand:a"]}
     items = spark.createDataFrame([tuple(item.values())], ITEMS.schema)
-    earlier = [
-        tuple({**dict.fromkeys(EVENTS.schema.names), "run_date": date(2026, 1, 2), "event_id": one}.values())
-        for one in seen
-    ]
+    base = {**dict.fromkeys(EVENTS.schema.names), "run_date": date(2026, 1, 2), "reasons": []}
+    earlier = [tuple({**base, "event_id": one}.values()) for one in seen]
     events = spark.createDataFrame(earlier, EVENTS.schema)
     return build_events(arrivals, items, events, night or ordinary_night(TONIGHT, ()), Config())
 

@@ -36,7 +36,7 @@ def raw(spark: SparkSession, *rows: dict[str, Any]) -> DataFrame:
 
 def acts(spark: SparkSession, *rows: tuple[str, str, str, datetime, date]) -> DataFrame:
     names = ("query_id", "item_id", "action", "ts", "run_date")
-    base = dict.fromkeys(EVENTS.schema.names)
+    base = {**dict.fromkeys(EVENTS.schema.names), "reasons": [], "accepted": True}
     return spark.createDataFrame(
         [tuple({**base, **dict(zip(names, row, strict=True))}.values()) for row in rows], EVENTS.schema
     )

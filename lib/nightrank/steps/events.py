@@ -8,6 +8,7 @@ from pyspark.sql.window import WindowSpec
 
 from nightrank.config import Config
 from nightrank.nights import Night
+from nightrank.steps.bots import is_whole, quarantine_bots
 from nightrank.steps.pseudonyms import shopper
 from nightrank.steps.reasons import any_infinite, blank, finite, impossible_time, overlong, reasons, wrong_time_unit
 from nightrank.tables import EVENTS, RAW_EVENTS
@@ -19,12 +20,13 @@ IDS = ("event_id", "user_id", "item_id", "session_id", "query_id")
 def build_events(raw_events: DataFrame, items: DataFrame, events: DataFrame, night: Night, config: Config) -> DataFrame:
     """The table `events` with run_date, the night in which each row arrived: accepted rows, and the rest with reasons.
 
-    raw_events: RAW_EVENTS; items: tonight's catalogue; events: accepted rows of the nights before that tonight's may
-    repeat. Of rows with one event_id the first good one stays, by arrival and then by a hash of the row without
-    its file.
+    raw_events: RAW_EVENTS; items: tonight's catalogue; events: rows of the nights before that tonight's may repeat.
+    Of rows with one event_id the first good one stays, by arrival and then by a hash of the row without its file; whose
+    bot or super-user it is, is asked after that.
     """
     facets = items.select("item_id", "facets", F.lit(True).alias("_known"))
-    seen = events.select("event_id").distinct().withColumn("_seen", F.lit(True))
+    # What was a bot's or too much is not accepted when it is sent again: it has been here.
+    seen = events.filter(is_whole(F.col("reasons"))).select("event_id").distinct().withColumn("_seen", F.lit(True))
     joined = (
         raw_events.filter(F.col("arrived").between(F.lit(night.first_arrival), F.lit(night.run_date)))
         .withColumn("_hash", F.xxhash64(*[name for name in RAW_EVENTS.names if name != "source_file"]))
@@ -35,6 +37,7 @@ def build_events(raw_events: DataFrame, items: DataFrame, events: DataFrame, nig
     return (
         first_pass.withColumn("_turn", F.row_number().over(_same_event()))
         .withColumn("reasons", reasons(F.col("reasons"), {"duplicate": _is_duplicate()}))
+        .transform(quarantine_bots, config)
         .withColumns({name: finite(F.col(name)) for name in FIGURES})
         .withColumn("facets", F.coalesce("facets", F.array().cast("array<string>")))
         .withColumn("user_id", shopper(F.col("user_id"), config))

@@ -21,7 +21,7 @@ def shopper(user_id: Column, config: Config) -> Column:
 
     Raises ConfigError where the key file is not there or empty. The file must have the same path on every worker.
     """
-    known = F.coalesce(F.when(F.trim(user_id) != "", user_id), F.lit(ANONYMOUS))
+    known = named(user_id)
     path = config.source.pseudonym_key_file
     if path is None:
         return known
@@ -29,6 +29,11 @@ def shopper(user_id: Column, config: Config) -> Column:
     # The key itself must not be a literal: plans land in the event log. Only its path travels.
     pseudonym = F.pandas_udf(_pseudonyms_under(path), "string")  # type: ignore[attr-defined] # missing in pyspark's stubs
     return F.when(known == ANONYMOUS, known).otherwise(pseudonym(known))
+
+
+def named(user_id: Column) -> Column:
+    """The id, `anonymous` where it is null or blank."""
+    return F.coalesce(F.when(F.trim(user_id) != "", user_id), F.lit(ANONYMOUS))
 
 
 def pseudonym_of(user_id: str, key: bytes) -> str:

@@ -8,6 +8,7 @@ from pyspark.sql.window import WindowSpec
 
 from nightrank.config import Config
 from nightrank.nights import Night
+from nightrank.steps.bots import quarantine_searches_of_bots
 from nightrank.steps.once import evaluated_once
 from nightrank.steps.pseudonyms import shopper
 from nightrank.steps.reasons import blank, finite, impossible_time, infinite, overlong, reasons, wrong_time_unit
@@ -18,19 +19,21 @@ from nightrank.tables import RAW_SEARCHES, SEARCHES
 def build_searches(raw_searches: DataFrame, events: DataFrame, night: Night, config: Config) -> DataFrame:
     """The table `searches` with run_date, the night in which the window closed: accepted rows, the rest with reasons.
 
-    raw_searches: RAW_SEARCHES and events: accepted events, both of the nights whose windows may close tonight. The
-    window closes on the day of ts + attribution_hours, or on arrival if that is later. Of rows with one query_id the
-    first good one stays. An event counts for the search that it names by query_id, within the window, if it arrived
-    by the closing night; the slate's gain is the largest among the actions on the item.
+    raw_searches: RAW_SEARCHES and events: all events, both of the nights whose windows may close tonight. The window
+    closes on the day of ts + attribution_hours, or on arrival if that is later. Of rows with one query_id the first
+    good one stays. An accepted event counts for the search that it names by query_id, within the window, if it arrived
+    by the closing night; the slate's gain is the largest among the actions on the item. Whose events of those nights
+    are a bot's, their search is too.
     """
     closes_tonight = F.col("run_date").between(F.lit(night.first_arrival), F.lit(night.run_date))
     return (
         _judged(raw_searches, config)
         .filter(closes_tonight)
-        .join(_graded(events, config), on="query_id", how="left")
+        .join(_graded(events.filter("accepted"), config), on="query_id", how="left")
         .select("*", evaluated_once(F.struct(_taken_in_time(config).alias("counted"), _is_ranked().alias("ranked"))))
         .withColumn("slate", _with_gains())
         .withColumn("user_id", shopper(F.col("user_id"), config))
+        .transform(quarantine_searches_of_bots, events.filter("NOT accepted"))
         .withColumn("normalised_query", search_text(F.col("query"), config.words))
         .withColumn("derived", F.coalesce("derived", F.lit(False)))
         .withColumn("accepted", F.size("reasons") == 0)
