@@ -42,7 +42,9 @@ def searches(spark: SparkSession) -> DataFrame:
 def slates(spark: SparkSession, searches: DataFrame) -> DataFrame:
     curve = [("desktop", 1, 1.0), ("desktop", 2, 0.5), ("all", 1, 1.0), ("all", 2, 0.4)]
     propensities = spark.createDataFrame([(*c, 0, 0, "") for c in curve], tables.PROPENSITIES.columns)
-    classes = spark.createDataFrame([("other", "navigational", 1, 1, 1.0, 1.0)], tables.QUERY_CLASSES.columns)
+    other = {**dict.fromkeys(tables.QUERY_CLASSES.columns.names), "normalised_query": "other"}
+    other["query_class"] = "navigational"
+    classes = spark.createDataFrame([tuple(other.values())], tables.QUERY_CLASSES.columns)
     return flat_slates(searches, propensities, classes, Config())
 
 
