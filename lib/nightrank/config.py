@@ -27,6 +27,7 @@ from nightrank.sections import (
     ItemTokensConfig,
     LakeConfig,
     MlflowConfig,
+    PeopleConfig,
     PromotionsConfig,
     PropensitiesConfig,
     QueryClassesConfig,
@@ -58,6 +59,7 @@ class Config(Section):
     items: ItemsConfig = ItemsConfig()
     searches: SearchesConfig = SearchesConfig()
     query_classes: QueryClassesConfig = QueryClassesConfig()
+    people: PeopleConfig = PeopleConfig()
     user_profiles: UserProfilesConfig = UserProfilesConfig()
     item_neighbours: ItemNeighboursConfig = ItemNeighboursConfig()
     segments: SegmentsConfig = SegmentsConfig()
