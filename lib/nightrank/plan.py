@@ -11,7 +11,8 @@ from nightrank.config import Config
 from nightrank.nights import Night
 from nightrank.resuming import Known, made_from, stands_already
 from nightrank.runner import stages_named, the_night
-from nightrank.stages import Read, Span, Stage
+from nightrank.spans import Span
+from nightrank.stages import Read, Stage
 from nightrank.storage import address
 
 
@@ -21,7 +22,7 @@ def plan_in_words(spark: SparkSession, config: Config, what: str, nights: Sequen
     for number, run_date in enumerate(nights):
         night = the_night(spark, config, run_date, nights[:number])
         lines += [f"night {run_date}, {'bulk load' if night.bulk else 'arrivals of that date'}:"]
-        lines += _night_in_words(spark, config, stages_named(what), night, again or number > 0)
+        lines += _night_in_words(spark, config, stages_named(what, config), night, again or number > 0)
     return "\n".join(lines)
 
 

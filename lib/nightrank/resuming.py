@@ -19,7 +19,8 @@ from nightrank.config import Config
 from nightrank.contract import Table
 from nightrank.nights import Night
 from nightrank.sources import listing
-from nightrank.stages import Read, Span, Stage
+from nightrank.spans import Span
+from nightrank.stages import Read, Stage
 from nightrank.storage import Commit, commits_of
 
 # Where tables lie, what tracks them, how much machine there is and when a night is refused change no row.
