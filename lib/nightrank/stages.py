@@ -8,14 +8,38 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date, timedelta
 
 from pyspark.sql import DataFrame
 
 from nightrank import tables
 from nightrank.config import Config
 from nightrank.contract import Table
-from nightrank.nights import BEGINNING, ONE_DAY, Night, window_start
+from nightrank.nights import Night
+from nightrank.spans import (
+    Nights,
+    arrivals,
+    attribution_window,
+    before_training_searches,
+    class_window,
+    duplicates_window,
+    earlier,
+    everything,
+    has_people,
+    nights_ago,
+    pairs_since_previous,
+    people_of,
+    pooled_window,
+    previous_snapshot,
+    propensity_window,
+    rotating,
+    since_previous,
+    since_training_snapshot,
+    snapshot,
+    snapshot_before_training,
+    tonight,
+    tonights_snapshots,
+    training_window,
+)
 from nightrank.steps.evaluations import build_evaluations
 from nightrank.steps.events import build_events
 from nightrank.steps.gates import build_gates
@@ -23,6 +47,7 @@ from nightrank.steps.item_embeddings import build_item_embeddings
 from nightrank.steps.item_neighbours import build_item_neighbours
 from nightrank.steps.item_tokens import build_item_tokens
 from nightrank.steps.items import build_items
+from nightrank.steps.people import build_people
 from nightrank.steps.promotions import agree_champion, build_promotions, note_figures
 from nightrank.steps.propensities import build_propensities
 from nightrank.steps.query_classes import build_query_classes
@@ -36,123 +61,6 @@ from nightrank.steps.user_profiles import build_user_profiles
 
 
 @dataclass(frozen=True)
-class Span:
-    """The nights first..last of a table; first > last: none of them."""
-
-    first: date
-    last: date
-
-
-NOTHING = Span(BEGINNING + ONE_DAY, BEGINNING)
-Nights = Callable[[Night, Config], Span]
-
-
-def tonight(night: Night, _: Config) -> Span:
-    """This night's rows."""
-    return Span(night.run_date, night.run_date)
-
-
-def tonights_snapshots(night: Night, _: Config) -> Span:
-    """Every snapshot that this night writes: more than one in a bulk load."""
-    return Span(night.snapshots[0], night.run_date)
-
-
-def arrivals(night: Night, _: Config) -> Span:
-    """Everything that this night takes in: many nights in a bulk load."""
-    return Span(night.first_arrival, night.run_date)
-
-
-def everything(night: Night, _: Config) -> Span:
-    """All nights up to this one."""
-    return Span(BEGINNING, night.run_date)
-
-
-def earlier(night: Night, _: Config) -> Span:
-    """All nights before this one; none for a bulk load, which builds anew."""
-    return NOTHING if night.bulk else Span(BEGINNING, night.run_date - ONE_DAY)
-
-
-def nights_ago(nights: int) -> Nights:
-    """The rows of one night, that many nights ago."""
-    return lambda night, _: Span(night.run_date - nights * ONE_DAY, night.run_date - nights * ONE_DAY)
-
-
-def snapshot(nights_before: int) -> Nights:
-    """The latest snapshot that stood that many nights ago."""
-    return lambda night, _: _snapshot_at(night, night.run_date - nights_before * ONE_DAY)
-
-
-def previous_snapshot(night: Night, _: Config) -> Span:
-    """The snapshot that this night's is built on."""
-    return Span(night.previous, night.previous) if night.previous else NOTHING
-
-
-def since_previous(night: Night, _: Config) -> Span:
-    """What has arrived after the previous snapshot."""
-    return Span(night.previous + ONE_DAY if night.previous else BEGINNING, night.run_date)
-
-
-def snapshot_before_training(night: Night, config: Config) -> Span:
-    """The latest snapshot before the training window."""
-    return _snapshot_at(night, training_start(night, config) - ONE_DAY)
-
-
-def since_training_snapshot(night: Night, config: Config) -> Span:
-    """What arrived after the snapshot before the training window."""
-    base = night.latest_snapshot(training_start(night, config) - ONE_DAY)
-    return Span(base + ONE_DAY if base else BEGINNING, night.run_date)
-
-
-def training_window(night: Night, config: Config) -> Span:
-    """The nights that examples are taken from."""
-    return Span(training_start(night, config), night.run_date)
-
-
-def training_start(night: Night, config: Config) -> date:
-    """The first night of the training window."""
-    return window_start(night.run_date, config.training_examples.window_nights)
-
-
-def _snapshot_at(night: Night, day: date) -> Span:
-    found = night.latest_snapshot(day)
-    return Span(found, found) if found else NOTHING
-
-
-def pairs_since_previous(night: Night, config: Config) -> Span:
-    """Since the previous snapshot, and as many nights more as a pair may span."""
-    first = since_previous(night, config).first
-    return Span(first - timedelta(days=config.item_neighbours.pair_window_nights), night.run_date)
-
-
-def duplicates_window(night: Night, config: Config) -> Span:
-    """Earlier arrivals that tonight's events may repeat."""
-    if night.bulk:
-        return NOTHING
-    return Span(night.run_date - timedelta(days=config.events.duplicates_window_nights), night.run_date - ONE_DAY)
-
-
-def attribution_window(night: Night, config: Config) -> Span:
-    """Arrivals that may belong to searches whose window closes tonight."""
-    days = 1 + int(config.searches.attribution_hours // 24)
-    return Span(night.first_arrival - timedelta(days=0 if night.bulk else days), night.run_date)
-
-
-def class_window(night: Night, config: Config) -> Span:
-    """Searches that the class of a query is taken from, for each snapshot that is written."""
-    return Span(window_start(night.snapshots[0], config.query_classes.window_nights), night.run_date)
-
-
-def propensity_window(night: Night, config: Config) -> Span:
-    """Searches that position bias is estimated from."""
-    return Span(window_start(night.run_date, config.propensities.window_nights), night.run_date)
-
-
-def pooled_window(night: Night, config: Config) -> Span:
-    """Nights whose evaluations a promotion is decided on."""
-    return Span(window_start(night.run_date, config.promotions.pooled_nights), night.run_date)
-
-
-@dataclass(frozen=True)
 class Read:
     """One frame that a builder gets: nights of a table; table None: the raw input of the same name."""
 
@@ -162,7 +70,7 @@ class Read:
 
 
 def raw(name: str, nights: Nights) -> Read:
-    """A raw input: `raw_events`, `raw_searches` or `raw_items`."""
+    """A raw input: `raw_events`, `raw_searches`, `raw_items` or `raw_people`."""
     return Read(f"raw_{name}", None, nights)
 
 
@@ -178,6 +86,7 @@ class Stage:
     agreed: what the outside must know before the night's rows may stand: where it raises, nothing is written.
     published: what is told to the outside once the night's rows stand: called with them and with the Delta versions of
         the tables that they were built from.
+    wanted: whether the shop has any use for the table; where it has none the stage does not run.
     """
 
     table: Table
@@ -186,6 +95,7 @@ class Stage:
     reads: tuple[Read, ...]
     agreed: Callable[[DataFrame, Night, Config], None] | None = None
     published: Callable[[DataFrame, Mapping[str, int], Config], None] | None = None
+    wanted: Callable[[Config], bool] = lambda _: True
 
     @property
     def name(self) -> str:
@@ -202,11 +112,17 @@ STAGES: tuple[Stage, ...] = (
     Stage(t.SEARCHES, "prepare", build_searches,
           (raw("searches", attribution_window), of(t.EVENTS, attribution_window))),
     Stage(t.QUERY_CLASSES, "prepare", build_query_classes, (of(t.SEARCHES, class_window), of(t.ITEMS, tonight))),
+    Stage(t.PEOPLE, "prepare", build_people,
+          (raw("people", since_previous), raw("events", rotating(since_previous)),
+           raw("searches", rotating(since_previous)), of(t.USER_PROFILES, rotating(previous_snapshot)),
+           of(t.PEOPLE, previous_snapshot)),
+          wanted=has_people),
     Stage(t.USER_PROFILES, "prepare", build_user_profiles,
-          (of(t.USER_PROFILES, previous_snapshot), of(t.EVENTS, since_previous))),
+          (of(t.USER_PROFILES, previous_snapshot), of(t.EVENTS, since_previous), of(t.PEOPLE, people_of(tonight)))),
     Stage(t.ITEM_NEIGHBOURS, "prepare", build_item_neighbours,
           (of(t.ITEM_NEIGHBOURS, previous_snapshot), of(t.EVENTS, pairs_since_previous))),
-    Stage(t.SEGMENTS, "prepare", build_segments, (of(t.USER_PROFILES, tonights_snapshots),)),
+    Stage(t.SEGMENTS, "prepare", build_segments,
+          (of(t.USER_PROFILES, tonights_snapshots), of(t.PEOPLE, people_of(tonights_snapshots)))),
     Stage(t.ITEM_EMBEDDINGS, "encode", build_item_embeddings,
           (of(t.ITEMS, tonight), of(t.ITEM_EMBEDDINGS, earlier))),
     Stage(t.QUERY_EMBEDDINGS, "encode", build_query_embeddings,
@@ -216,7 +132,8 @@ STAGES: tuple[Stage, ...] = (
           (of(t.SEARCHES, training_window), of(t.EVENTS, since_training_snapshot),
            of(t.USER_PROFILES, snapshot_before_training), of(t.ITEM_NEIGHBOURS, snapshot_before_training),
            of(t.QUERY_CLASSES, snapshot_before_training), of(t.ITEMS, tonight), of(t.ITEM_EMBEDDINGS, everything),
-           of(t.QUERY_EMBEDDINGS, everything), of(t.PROPENSITIES, tonight))),
+           of(t.QUERY_EMBEDDINGS, everything), of(t.PROPENSITIES, tonight),
+           of(t.PEOPLE, people_of(before_training_searches)), of(t.PEOPLE, people_of(tonight), "people_tonight"))),
     Stage(t.RANKER_RUNS, "train", build_ranker_runs,
           (of(t.TRAINING_EXAMPLES, tonight), of(t.ITEMS, tonight), of(t.ITEM_EMBEDDINGS, everything),
            of(t.RANKER_RUNS, earlier)),
@@ -228,18 +145,21 @@ STAGES: tuple[Stage, ...] = (
           (of(t.SEARCHES, nights_ago(1)), of(t.USER_PROFILES, snapshot(2)), of(t.SEGMENTS, snapshot(2)),
            of(t.ITEM_NEIGHBOURS, snapshot(2)),
            of(t.QUERY_CLASSES, snapshot(2)), of(t.ITEM_TOKENS, tonight), of(t.PROPENSITIES, tonight),
-           of(t.RANKER_RUNS, everything), of(t.PROMOTIONS, earlier))),
+           of(t.RANKER_RUNS, everything), of(t.PROMOTIONS, earlier),
+           of(t.PEOPLE, people_of(snapshot(2))), of(t.PEOPLE, people_of(tonight), "people_tonight"))),
     Stage(t.EVALUATIONS, "rerank", build_evaluations,
           (of(t.SEARCHES, tonight), of(t.USER_PROFILES, snapshot(1)), of(t.SEGMENTS, snapshot(1)),
            of(t.ITEM_NEIGHBOURS, snapshot(1)),
            of(t.QUERY_CLASSES, snapshot(1)), of(t.ITEM_TOKENS, tonight), of(t.PROPENSITIES, tonight),
            of(t.GATES, tonight), of(t.RANKER_RUNS, everything), of(t.PROMOTIONS, earlier),
-           of(t.RERANK_WEIGHTS, snapshot(1)))),
+           of(t.RERANK_WEIGHTS, snapshot(1)),
+           of(t.PEOPLE, people_of(snapshot(1))), of(t.PEOPLE, people_of(tonight), "people_tonight"))),
     Stage(t.PROMOTIONS, "rerank", build_promotions,
           (of(t.EVALUATIONS, pooled_window), of(t.RANKER_RUNS, everything), of(t.PROMOTIONS, earlier)),
           agreed=agree_champion, published=note_figures),
     Stage(t.RERANK_WEIGHTS, "rerank", build_rerank_weights,
           (of(t.USER_PROFILES, tonight), of(t.ITEM_NEIGHBOURS, tonight), of(t.ITEM_TOKENS, tonight),
-           of(t.SEGMENTS, tonight), of(t.GATES, tonight), of(t.RANKER_RUNS, everything), of(t.PROMOTIONS, tonight))),
+           of(t.SEGMENTS, tonight), of(t.GATES, tonight), of(t.RANKER_RUNS, everything), of(t.PROMOTIONS, tonight),
+           of(t.PEOPLE, people_of(tonight)))),
 )  # fmt: skip
 JOBS: tuple[str, ...] = ("prepare", "encode", "train", "rerank")

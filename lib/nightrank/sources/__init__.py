@@ -10,6 +10,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from nightrank.config import Config
 from nightrank.sources import canonical, ga4, metarank, orders, snowplow, ubi
+from nightrank.sources.people import read_people
 from nightrank.sources.reading import Arrivals, files_of
 
 CONVENTIONS: dict[str, ModuleType] = {
@@ -19,12 +20,14 @@ KINDS = ("events", "searches", "items")
 
 
 def read_raw(spark: SparkSession, kind: str, config: Config, first: date, last: date, tonight: date) -> DataFrame:
-    """The raw rows of `kind` that arrived in first..last: RAW_EVENTS, RAW_SEARCHES or RAW_ITEMS exactly.
+    """The raw rows of `kind` that arrived in first..last: RAW_EVENTS, RAW_SEARCHES, RAW_ITEMS or RAW_PEOPLE exactly.
 
     Rows of a path with `{run_date}` arrive with it; those of a static log on the date of their own ts, or `tonight`
     where that cannot be read; a static catalogue arrives whole. Nothing is dropped but what is no row of the kind.
     Raises InputMissingError (no path for tonight) and ContractError (no rows, missing columns, wrong types).
     """
+    if kind == "people":
+        return read_people(spark, config, Arrivals(first, last, tonight))
     read = getattr(CONVENTIONS[config.source.convention], f"read_{kind}")
     frame: DataFrame = read(spark, config, Arrivals(first, last, tonight))
     return frame
@@ -37,6 +40,6 @@ def listing(spark: SparkSession, config: Config, first: date, last: date) -> str
     """
     looks_back = getattr(CONVENTIONS[config.source.convention], "looks_back", None)
     since = first - timedelta(days=looks_back(config)) if looks_back else first
-    templates = (config.source.events, config.source.searches, config.source.items)
+    templates = (config.source.events, config.source.searches, config.source.items, config.source.people)
     files = sorted({file for template in templates if template for file in files_of(spark, template, since, last)})
     return hashlib.sha256(repr(files).encode()).hexdigest()[:16]
