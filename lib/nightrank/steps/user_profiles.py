@@ -11,6 +11,7 @@ from pyspark.sql import functions as F
 
 from nightrank.config import Config
 from nightrank.nights import Night
+from nightrank.steps.consent import not_forgotten
 from nightrank.steps.folding import UNIT, AsOf, amount_on_arrival, asked_for, decayed, fold
 from nightrank.tables import ANONYMOUS
 
@@ -18,11 +19,16 @@ TOKEN, ITEM = "token", "item"
 PROFILE = ("user_id", "affinities", "own_items", "recent", "events", "takes", "first_ts", "last_ts")
 
 
-def build_user_profiles(user_profiles: DataFrame, events: DataFrame, night: Night, config: Config) -> DataFrame:
+def build_user_profiles(
+    user_profiles: DataFrame, events: DataFrame, night: Night, config: Config, people: DataFrame | None = None
+) -> DataFrame:
     """One row a shopper and snapshot night: run_date and the columns of USER_PROFILES.
 
-    user_profiles: the previous snapshot, or no rows. events: accepted events that arrived after it.
+    user_profiles: the previous snapshot, or no rows. events: accepted events that arrived after it. people: tonight's;
+    what is forgotten tonight is in none of tonight's snapshots. None: nobody has opted out.
     """
+    if people is not None:
+        user_profiles, events = not_forgotten(user_profiles, people), not_forgotten(events, people)
     profiles = profiles_as_of(user_profiles, events, night.snapshots, config)
     return profiles.withColumnRenamed("as_of", "run_date")
 
@@ -40,7 +46,7 @@ def profiles_as_of(user_profiles: DataFrame, events: DataFrame, as_of: AsOf, con
     moved = user_profiles.join(active, on="user_id", how="left_semi").repartition("user_id")
     still = user_profiles.join(active, on="user_id", how="left_anti")
     profiles = _refolded(moved, named, as_of, config).unionByName(_unmoved(still, as_of, config))
-    return profiles.select("as_of", *PROFILE, _segment(config).alias("segment"))
+    return profiles.select("as_of", *PROFILE, segment_of(config).alias("segment"))
 
 
 def _unmoved(user_profiles: DataFrame, as_of: AsOf, config: Config) -> DataFrame:
@@ -127,7 +133,7 @@ def _summaries(user_profiles: DataFrame, events: DataFrame, as_of: AsOf, config:
     return known.where(F.size("history") > 0).select(
         "user_id",
         "as_of",
-        _latest(F.flatten("history.recent"), config).alias("recent"),
+        latest_takes(F.flatten("history.recent"), config).alias("recent"),
         *[
             F.aggregate(f"history.{name}", F.lit(0).cast("long"), lambda a, b: a + b).alias(name)
             for name in figures[:2]
@@ -144,11 +150,11 @@ def _nightly(events: DataFrame, config: Config) -> DataFrame:
         F.count(F.when(_is_take(config), 1)).alias("takes"),
         F.min("ts").alias("first_ts"),
         F.max("ts").alias("last_ts"),
-        _latest(taken, config).alias("recent"),
+        latest_takes(taken, config).alias("recent"),
     )
 
 
-def _latest(taken: Column, config: Config) -> Column:
+def latest_takes(taken: Column, config: Config) -> Column:
     """The newest distinct takes, newest first; ties by item, then action. The latest of latests are the latest."""
 
     def by_age(take: Column) -> Column:
@@ -158,7 +164,7 @@ def _latest(taken: Column, config: Config) -> Column:
     return F.transform(ordered, lambda take: F.struct(take["ts"], take["item_id"], take["action"]))
 
 
-def _segment(config: Config) -> Column:
+def segment_of(config: Config) -> Column:
     """`segment:<x>` of the top-level category that weighs most as of the date; null with too few takes."""
     top_level = F.filter(
         "affinities", lambda s: s["token"].startswith("category:") & ~F.contains(s["token"], F.lit(" > "))
