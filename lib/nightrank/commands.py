@@ -14,7 +14,7 @@ def command_run(config: Config, arguments: argparse.Namespace) -> None:
     from nightrank.runner import nights_to_run, run_nights, stages_named
     from nightrank.session import build_session
 
-    stages_named(arguments.what)
+    stages_named(arguments.what, config)
     spark = build_session(config.spark)
     nights = nights_to_run(spark, config, arguments.run_date, arguments.backfill)
     if arguments.dry_run:

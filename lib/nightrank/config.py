@@ -29,6 +29,7 @@ from nightrank.sections import (
     LakeConfig,
     ManifestConfig,
     MlflowConfig,
+    PeopleConfig,
     PromotionsConfig,
     PropensitiesConfig,
     QueryClassesConfig,
@@ -64,6 +65,7 @@ class Config(Section):
     items: ItemsConfig = ItemsConfig()
     searches: SearchesConfig = SearchesConfig()
     query_classes: QueryClassesConfig = QueryClassesConfig()
+    people: PeopleConfig = PeopleConfig()
     user_profiles: UserProfilesConfig = UserProfilesConfig()
     item_neighbours: ItemNeighboursConfig = ItemNeighboursConfig()
     segments: SegmentsConfig = SegmentsConfig()

@@ -17,7 +17,7 @@ from nightrank import tables
 from nightrank.config import Config
 from nightrank.models.scorer import ranked_order, reranked_scores, row_sums
 from nightrank.recovery import Recovery, measure_recovery
-from nightrank.report import all_nights, last_night, shopper_in_words
+from nightrank.report import all_nights, last_night, query_in_words, shopper_in_words, shown_queries
 from nightrank.runner import nights_to_run, run_nights
 from nightrank.session import build_session
 from nightrank.shop.ubi_log import write_shop
@@ -112,17 +112,23 @@ def _before_and_after(spark: SparkSession, config: Config, user_id: str) -> str:
     sums = row_sums(ids, [tokens.get(i, []) for i in ids], row.facet_weights, row.item_boosts)
     after = reranked_scores(base, sums, row.alpha[search.query_class], row.bound[search.query_class])
     orders = [[ids[i] for i in ranked_order(scores, ids)[:TOP]] for scores in (base, after)]
-    return _side_by_side(spark, config, f"{user_id} searches '{search.query}' ({search.query_class}):", orders)
+    query = query_in_words(spark, config, search.normalised_query, search.query_class)
+    return _side_by_side(spark, config, f"{user_id} searches {query} ({search.query_class}):", orders)
 
 
 def _telling_search(spark: SparkSession, config: Config, user_id: str, alpha: Mapping[str, float]) -> Row | None:
-    """The shopper's newest search of a class that is personalised for them, else of any; with its query_class."""
+    """The shopper's newest search of a class that is personalised for them, else of any; with its query_class.
+
+    If there is one, a search whose words may be shown.
+    """
     classes = last_night(spark, config, tables.QUERY_CLASSES).select("normalised_query", "query_class")
-    searches = all_nights(spark, config, tables.SEARCHES).where((F.col("user_id") == user_id) & (F.size("slate") > TOP))
-    classed = searches.join(classes, on="normalised_query", how="left")
+    searches = all_nights(spark, config, tables.SEARCHES)
+    shown = shown_queries(searches, config).withColumn("is_shown", F.lit(True))
+    own = searches.where((F.col("user_id") == user_id) & (F.size("slate") > TOP))
+    classed = own.join(classes, on="normalised_query", how="left").join(shown, on="normalised_query", how="left")
     named = classed.withColumn("query_class", F.coalesce("query_class", F.lit(DEFAULT_CLASS)))
     personalised = F.col("query_class").isin([name for name, value in alpha.items() if value > 0])
-    return named.orderBy(personalised.desc(), F.desc("ts"), "query_id").first()
+    return named.orderBy(personalised.desc(), F.desc_nulls_last("is_shown"), F.desc("ts"), "query_id").first()
 
 
 def _side_by_side(spark: SparkSession, config: Config, heading: str, orders: Sequence[Sequence[str]]) -> str:

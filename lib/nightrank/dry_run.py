@@ -24,7 +24,7 @@ def dry_run_in_words(
     for number, run_date in enumerate(nights):
         night = the_night(spark, config, run_date, nights[:number])
         lines += [f"night {run_date}, {'bulk load' if night.bulk else 'arrivals of that date'}:"]
-        lines += _night_in_words(spark, config, stages_named(what), night, again or number > 0)
+        lines += _night_in_words(spark, config, stages_named(what, config), night, again or number > 0)
     return "\n".join(lines)
 
 

@@ -110,6 +110,24 @@ def _boosts_in_words(spark: SparkSession, config: Config, row: Any) -> list[str]
     return [f"  boosts    {item} {titles.get(item, '')}  {weight:+.3f}" for item, weight in heaviest]
 
 
+def query_in_words(spark: SparkSession, config: Config, normalised_query: str, query_class: str) -> str:
+    """The query for whoever reads a report or a log: quoted if so many shoppers have used it, else only its class.
+
+    A rare query may name the one who asks it. How many is run.query_text_shoppers; the anonymous count for none.
+    """
+    asked = all_nights(spark, config, tables.SEARCHES).where(F.col("normalised_query") == normalised_query)
+    if asked.join(shown_queries(asked, config), on="normalised_query", how="left_semi").isEmpty():
+        return f"a query of class {query_class}"
+    return f"'{normalised_query}'"
+
+
+def shown_queries(searches: DataFrame, config: Config) -> DataFrame:
+    """normalised_query of those that enough shoppers have used for their words to be shown outside of tables."""
+    shoppers = F.count_distinct(F.when(F.col("user_id") != tables.ANONYMOUS, F.col("user_id")))
+    counted = searches.groupBy("normalised_query").agg(shoppers.alias("shoppers"))
+    return counted.where(F.col("shoppers") >= config.run.query_text_shoppers).select("normalised_query")
+
+
 def all_nights(spark: SparkSession, config: Config, table: Table) -> DataFrame:
     """Every night of a table."""
     nights = nights_of(spark, config.lake, table)

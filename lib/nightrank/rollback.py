@@ -23,6 +23,7 @@ from nightrank.models.registry import CHAMPION, point_alias
 from nightrank.models.tracking import send_notes
 from nightrank.nights import BEGINNING, end_of, ordinary_night
 from nightrank.steps.item_tokens import build_item_tokens
+from nightrank.steps.persons import rows_still_served
 from nightrank.steps.promotions import NO_RANKER
 from nightrank.steps.rankers import load_ranker_of
 from nightrank.storage import nights_of, read_table, replace_night
@@ -102,8 +103,10 @@ def _publish_tokens(spark: SparkSession, config: Config, last: date, ledger: Any
 def _publish_rows(spark: SparkSession, config: Config, to: date, last: date) -> int:
     """How many rows of night `to` are now those of the last night, valid as long as its own were."""
     until = end_of(last) + timedelta(days=config.rerank_weights.valid_nights)
-    rows = _night_of(spark, config, tables.RERANK_WEIGHTS, to).drop("run_date").withColumn("valid_until", F.lit(until))
-    return replace_night(rows, config.lake, tables.RERANK_WEIGHTS, last, last)
+    then, now = (_night_of(spark, config, tables.PEOPLE, night) for night in (to, last))
+    rows = rows_still_served(_night_of(spark, config, tables.RERANK_WEIGHTS, to), then, now, to)
+    published = rows.drop("run_date").withColumn("valid_until", F.lit(until))
+    return replace_night(published, config.lake, tables.RERANK_WEIGHTS, last, last)
 
 
 def _night_of(spark: SparkSession, config: Config, table: Table, night: date) -> DataFrame:

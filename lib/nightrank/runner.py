@@ -41,13 +41,19 @@ class Run:
     known: Known = field(default_factory=dict)
 
 
-def stages_named(what: str) -> tuple[Stage, ...]:
-    """The stages of a job, of `nightly` (all), or the one stage of that name, in running order."""
+def stages_named(what: str, config: Config) -> tuple[Stage, ...]:
+    """The stages of a job, of `nightly` (all), or the one stage of that name, in running order: those that are wanted.
+
+    Raises UsageError where none is.
+    """
     found = tuple(s for s in STAGES if what in {"nightly", s.job, s.name})
     if not found:
         names = ", ".join(("nightly", *JOBS, *(s.name for s in STAGES)))
         raise UsageError(f"There is no stage or job '{what}'. Name one of: {names}.")
-    return found
+    wanted = tuple(stage for stage in found if stage.wanted(config))
+    if not wanted:
+        raise UsageError(f"Stage '{what}' makes nothing for this shop: the config names none of what it is made from.")
+    return wanted
 
 
 def nights_to_run(
@@ -85,7 +91,7 @@ def run_nights(spark: SparkSession, config: Config, what: str, nights: Sequence[
     Holds the lake's lease meanwhile: TryAgainError where another run does. Writes run_summary.json after each stage and
     at the end.
     """
-    stages = stages_named(what)
+    stages = stages_named(what, config)
     refuse_faults()
     with stoppable(spark), holding_lease(spark, config, f"{what} of night {nights[0]}") as lease:
         _run_held(spark, config, stages, nights, Run(lease.fencing, again))
@@ -184,6 +190,7 @@ def run_stage(spark: SparkSession, config: Config, stage: Stage, night: Night, r
         built, config.lake, stage.table, night.first_arrival, night.run_date, made, run.fencing if run else None,
         judge=partial(judge, spark, config, stage.table, night) if run and (judge := judge_of(stage.table)) else None,
     )  # fmt: skip
+    spark.catalog.clearCache()  # what the step asked to be kept while it was made
     if run:
         run.known.pop(stage.name, None)
     fail_point("committed", stage.name)

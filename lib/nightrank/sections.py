@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import date
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 
 def _within(name: str) -> str:
@@ -62,6 +62,9 @@ class SourceConfig(Section):
     within search_window_seconds a list answers its session's last term, and lists are pages of one search.
     rewritten_days: for how many days ga4 rewrites a day table (3); events.duplicates_window_nights is at least that.
     left_out_files: how the paths of files of events end that are not to be read; the manifest tells of them.
+
+    people: who is one person with whom, and who has opted out, in the source's format whatever the convention; null:
+    the shop has no such log. previous_key_file: the key before pseudonym_key_file, while that is being rotated.
     """
 
     convention: Literal["ubi", "canonical", "ga4", "metarank", "orders", "snowplow"] = "ubi"
@@ -75,11 +78,19 @@ class SourceConfig(Section):
     time_format: Text | None = None
     drop_user_ids: tuple[str, ...] = ()
     allow_empty: bool = False
+    people: Text | None = None
     pseudonym_key_file: Text | None = None
+    previous_key_file: Text | None = None
     search_lists: Pattern = "(?i)search"
     search_window_seconds: int = Field(default=1800, ge=0)
     rewritten_days: int = Field(default=3, ge=0)
     left_out_files: tuple[Text, ...] = ()
+
+    @model_validator(mode="after")
+    def _rotates_to_a_key(self) -> Self:
+        if self.previous_key_file and self.pseudonym_key_file in {None, self.previous_key_file}:
+            raise ValueError("previous_key_file needs pseudonym_key_file: the key that comes after it")
+        return self
 
 
 class CalendarConfig(Section):
@@ -118,10 +129,12 @@ class RunConfig(Section):
     lease_seconds: after so long without a sign of life of its holder the lake's lease is free.
     keep_files_hours: `nightrank clean` removes files that no table needs, but none that a version younger than this
     had: a reader that is still at it would lose it under its hands, and Delta's own rule is a week.
+    query_text_shoppers: the words of a query are shown outside of tables only if so many shoppers have used them.
     """
 
     lease_seconds: int = Field(default=600, ge=30)
     keep_files_hours: int = Field(default=168, ge=168)
+    query_text_shoppers: int = Field(default=50, ge=1)
     deadline_seconds: Mapping[Name, float] = Field(default_factory=dict)
 
 
@@ -263,6 +276,12 @@ class QueryClassesConfig(Section):
     even_categories: int = Field(default=8, ge=2)
     navigational_item_entropy: float = Field(default=0.6, ge=0, le=1)
     exploratory_category_entropy: float = Field(default=0.6, ge=0, le=1)
+
+
+class PeopleConfig(Section):
+    """Links between ids. longest_chain: how many are followed from an id to its person; each costs a join."""
+
+    longest_chain: int = Field(default=4, ge=1, le=16)
 
 
 class UserProfilesConfig(Section):

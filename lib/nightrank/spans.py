@@ -1,4 +1,4 @@
-"""Which nights of a table a stage reads, seen from tonight."""
+"""Which nights of a table a stage reads: functions from the night and the settings to a span of nights."""
 
 from __future__ import annotations
 
@@ -125,3 +125,28 @@ def propensity_window(night: Night, config: Config) -> Span:
 def pooled_window(night: Night, config: Config) -> Span:
     """Nights whose evaluations a promotion is decided on."""
     return Span(window_start(night.run_date, config.promotions.pooled_nights), night.run_date)
+
+
+def has_people(config: Config) -> bool:
+    """Whether ids may be linked or opted out: the shop has a log of that, or its pseudonyms' key is being rotated."""
+    return config.source.people is not None or is_rotating(config)
+
+
+def is_rotating(config: Config) -> bool:
+    """Whether ids have a pseudonym under the previous key beside that under the new one."""
+    return config.source.previous_key_file is not None
+
+
+def people_of(nights: Nights) -> Nights:
+    """Nights of the table `people`; none where it is not made, so that a shop without it reads nothing for it."""
+    return lambda night, config: nights(night, config) if has_people(config) else NOTHING
+
+
+def rotating(nights: Nights) -> Nights:
+    """These nights while a key is being rotated, else none."""
+    return lambda night, config: nights(night, config) if is_rotating(config) else NOTHING
+
+
+def before_training_searches(night: Night, config: Config) -> Span:
+    """The nights before the searches that examples are taken from."""
+    return Span(training_start(night, config) - ONE_DAY, night.run_date - ONE_DAY)

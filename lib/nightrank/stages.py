@@ -19,15 +19,19 @@ from nightrank.spans import (
     Nights,
     arrivals,
     attribution_window,
+    before_training_searches,
     class_window,
     duplicates_window,
     earlier,
     everything,
+    has_people,
     nights_ago,
     pairs_since_previous,
+    people_of,
     pooled_window,
     previous_snapshot,
     propensity_window,
+    rotating,
     since_previous,
     since_training_snapshot,
     snapshot,
@@ -44,6 +48,7 @@ from nightrank.steps.item_neighbours import build_item_neighbours
 from nightrank.steps.item_tokens import build_item_tokens
 from nightrank.steps.items import build_items
 from nightrank.steps.manifest import build_manifest
+from nightrank.steps.people import build_people
 from nightrank.steps.promotions import agree_champion, build_promotions, note_figures
 from nightrank.steps.propensities import build_propensities
 from nightrank.steps.query_classes import build_query_classes
@@ -70,7 +75,7 @@ class Read:
 
 
 def raw(name: str, nights: Nights) -> Read:
-    """A raw input: `raw_events`, `raw_event_lines`, `raw_searches` or `raw_items`."""
+    """A raw input: `raw_events`, `raw_event_lines`, `raw_searches`, `raw_items` or `raw_people`."""
     return Read(f"raw_{name}", None, nights)
 
 
@@ -86,6 +91,7 @@ class Stage:
     agreed: what the outside must know before the night's rows may stand: where it raises, nothing is written.
     published: what is told to the outside once the night's rows stand: called with them and with the Delta versions of
         the tables that they were built from.
+    wanted: whether the shop has any use for the table; where it has none the stage does not run.
     """
 
     table: Table
@@ -94,6 +100,7 @@ class Stage:
     reads: tuple[Read, ...]
     agreed: Callable[[DataFrame, Night, Config], None] | None = None
     published: Callable[[DataFrame, Mapping[str, int], Config], None] | None = None
+    wanted: Callable[[Config], bool] = lambda _: True
 
     @property
     def name(self) -> str:
@@ -112,11 +119,17 @@ STAGES: tuple[Stage, ...] = (
     Stage(t.SEARCHES, "prepare", build_searches,
           (raw("searches", attribution_window), of(t.EVENTS, attribution_window, accepted_only=False))),
     Stage(t.QUERY_CLASSES, "prepare", build_query_classes, (of(t.SEARCHES, class_window), of(t.ITEMS, tonight))),
+    Stage(t.PEOPLE, "prepare", build_people,
+          (raw("people", since_previous), raw("events", rotating(since_previous)),
+           raw("searches", rotating(since_previous)), of(t.USER_PROFILES, rotating(previous_snapshot)),
+           of(t.PEOPLE, previous_snapshot)),
+          wanted=has_people),
     Stage(t.USER_PROFILES, "prepare", build_user_profiles,
-          (of(t.USER_PROFILES, previous_snapshot), of(t.EVENTS, since_previous))),
+          (of(t.USER_PROFILES, previous_snapshot), of(t.EVENTS, since_previous), of(t.PEOPLE, people_of(tonight)))),
     Stage(t.ITEM_NEIGHBOURS, "prepare", build_item_neighbours,
           (of(t.ITEM_NEIGHBOURS, previous_snapshot), of(t.EVENTS, pairs_since_previous))),
-    Stage(t.SEGMENTS, "prepare", build_segments, (of(t.USER_PROFILES, tonights_snapshots),)),
+    Stage(t.SEGMENTS, "prepare", build_segments,
+          (of(t.USER_PROFILES, tonights_snapshots), of(t.PEOPLE, people_of(tonights_snapshots)))),
     Stage(t.ITEM_EMBEDDINGS, "encode", build_item_embeddings,
           (of(t.ITEMS, tonight), of(t.ITEM_EMBEDDINGS, earlier))),
     Stage(t.QUERY_EMBEDDINGS, "encode", build_query_embeddings,
@@ -126,7 +139,8 @@ STAGES: tuple[Stage, ...] = (
           (of(t.SEARCHES, training_window), of(t.EVENTS, since_training_snapshot),
            of(t.USER_PROFILES, snapshot_before_training), of(t.ITEM_NEIGHBOURS, snapshot_before_training),
            of(t.QUERY_CLASSES, snapshot_before_training), of(t.ITEMS, tonight), of(t.ITEM_EMBEDDINGS, everything),
-           of(t.QUERY_EMBEDDINGS, everything), of(t.PROPENSITIES, tonight))),
+           of(t.QUERY_EMBEDDINGS, everything), of(t.PROPENSITIES, tonight),
+           of(t.PEOPLE, people_of(before_training_searches)), of(t.PEOPLE, people_of(tonight), "people_tonight"))),
     Stage(t.RANKER_RUNS, "train", build_ranker_runs,
           (of(t.TRAINING_EXAMPLES, tonight), of(t.ITEMS, tonight), of(t.ITEM_EMBEDDINGS, everything),
            of(t.RANKER_RUNS, earlier)),
@@ -138,18 +152,21 @@ STAGES: tuple[Stage, ...] = (
           (of(t.SEARCHES, nights_ago(1)), of(t.USER_PROFILES, snapshot(2)), of(t.SEGMENTS, snapshot(2)),
            of(t.ITEM_NEIGHBOURS, snapshot(2)),
            of(t.QUERY_CLASSES, snapshot(2)), of(t.ITEM_TOKENS, tonight), of(t.PROPENSITIES, tonight),
-           of(t.RANKER_RUNS, everything), of(t.PROMOTIONS, earlier))),
+           of(t.RANKER_RUNS, everything), of(t.PROMOTIONS, earlier),
+           of(t.PEOPLE, people_of(snapshot(2))), of(t.PEOPLE, people_of(tonight), "people_tonight"))),
     Stage(t.EVALUATIONS, "rerank", build_evaluations,
           (of(t.SEARCHES, tonight), of(t.USER_PROFILES, snapshot(1)), of(t.SEGMENTS, snapshot(1)),
            of(t.ITEM_NEIGHBOURS, snapshot(1)),
            of(t.QUERY_CLASSES, snapshot(1)), of(t.ITEM_TOKENS, tonight), of(t.PROPENSITIES, tonight),
            of(t.GATES, tonight), of(t.RANKER_RUNS, everything), of(t.PROMOTIONS, earlier),
-           of(t.RERANK_WEIGHTS, snapshot(1)))),
+           of(t.RERANK_WEIGHTS, snapshot(1)),
+           of(t.PEOPLE, people_of(snapshot(1))), of(t.PEOPLE, people_of(tonight), "people_tonight"))),
     Stage(t.PROMOTIONS, "rerank", build_promotions,
           (of(t.EVALUATIONS, pooled_window), of(t.RANKER_RUNS, everything), of(t.PROMOTIONS, earlier)),
           agreed=agree_champion, published=note_figures),
     Stage(t.RERANK_WEIGHTS, "rerank", build_rerank_weights,
           (of(t.USER_PROFILES, tonight), of(t.ITEM_NEIGHBOURS, tonight), of(t.ITEM_TOKENS, tonight),
-           of(t.SEGMENTS, tonight), of(t.GATES, tonight), of(t.RANKER_RUNS, everything), of(t.PROMOTIONS, tonight))),
+           of(t.SEGMENTS, tonight), of(t.GATES, tonight), of(t.RANKER_RUNS, everything), of(t.PROMOTIONS, tonight),
+           of(t.PEOPLE, people_of(tonight)))),
 )  # fmt: skip
 JOBS: tuple[str, ...] = ("prepare", "encode", "train", "rerank")

@@ -49,9 +49,12 @@ CATALOGUE = {
     "rating_count": LONG, "review_summary": STRING, "image_embedding": FLOATS, "enrichment": STRING,
     "updated_at": TIME,
 }  # fmt: skip
+# What an id says of itself: `link` and `unlink` (whose it is, other_id), `opt_out` and `opt_in`.
+WORD = {"ts": TIME, "user_id": STRING, "action": STRING, "other_id": STRING}
 RAW_EVENTS = columns(**EVENT, **PARSED, source_file=STRING)
 RAW_SEARCHES = columns(**SEARCH, **PARSED)
 RAW_ITEMS = columns(**CATALOGUE, **PARSED)
+RAW_PEOPLE = columns(**WORD, **PARSED)
 # A line of the events' files: how many rows of RAW_EVENTS it became, none where it is something else, as an impression
 # is. A file that cannot be read has one such row with null.
 RAW_EVENT_LINES = columns(source_file=STRING, arrived=DATE, event_rows=INT)
@@ -123,6 +126,27 @@ QUERY_CLASSES = Table(
     ),
     key=("normalised_query",),
     holds=Holds.SNAPSHOT,
+    keep_nights=35,
+    may_be_empty=True,
+)
+PEOPLE = Table(
+    "people",
+    "which ids are one person and who has opted out: the ids that ever had a link or an opt-out",
+    columns(
+        user_id=STRING,
+        person_id=STRING,
+        opted_out=FLAG,
+        forgotten_until=DATE,
+        linked_to=STRING,
+        linked_ts=TIME,
+        refuses=FLAG,
+        refused_ts=TIME,
+        action=STRING,
+        **QUARANTINE,
+    ),
+    key=("user_id",),
+    holds=Holds.SNAPSHOT,
+    partitions=("accepted",),
     keep_nights=35,
     may_be_empty=True,
 )
@@ -336,7 +360,7 @@ RERANK_WEIGHTS = Table(
 )
 
 TABLES: tuple[Table, ...] = (
-    EVENTS, MANIFEST, ITEMS, SEARCHES, QUERY_CLASSES, USER_PROFILES, ITEM_NEIGHBOURS, SEGMENTS, ITEM_EMBEDDINGS,
+    EVENTS, MANIFEST, ITEMS, SEARCHES, QUERY_CLASSES, PEOPLE, USER_PROFILES, ITEM_NEIGHBOURS, SEGMENTS, ITEM_EMBEDDINGS,
     QUERY_EMBEDDINGS, PROPENSITIES, TRAINING_EXAMPLES, RANKER_RUNS, ITEM_TOKENS, GATES, EVALUATIONS, PROMOTIONS,
     RERANK_WEIGHTS,
 )  # fmt: skip

@@ -24,7 +24,7 @@ from nightrank.stages import STAGES
 from nightrank.storage import version_of
 from nights import BULK_UNTIL, LAST, Lake, copy_of, hashes, loaded
 
-PREPARE = [stage.name for stage in STAGES if stage.job == "prepare"]
+PREPARE = [stage.name for stage in STAGES if stage.job == "prepare" and stage.wanted(Config())]
 TABLES = tuple(table for table in tables.TABLES if table.name in PREPARE)
 ROOT = Path(__file__).parents[2]
 
@@ -114,7 +114,10 @@ def test_a_dry_run_says_what_would_run_and_writes_nothing(
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[:2] for line in lines[1:]] == [["run", name] for name in PREPARE]
     profiles = next(line for line in lines if " user_profiles " in line)
-    assert f"reads user_profiles {LAST}, events {LAST + timedelta(days=1)}; writes {config.lake.path}" in profiles
+    assert (
+        f"reads user_profiles {LAST}, events {LAST + timedelta(days=1)}, people (none); writes {config.lake.path}"
+        in profiles
+    )
     assert versions(spark, config) == before
 
 

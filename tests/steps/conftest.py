@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pyspark.sql import DataFrame, SparkSession
-from rerank_rows import ITEMS
+from rerank_rows import ITEMS, people
 
 from nightrank import tables
 from nightrank.config import Config
@@ -42,6 +42,7 @@ class SmallShop:
     ranker_runs: DataFrame
     promotions: DataFrame
     segments: DataFrame
+    nobody: DataFrame
 
 
 def small_ranker() -> Ranker:
@@ -104,6 +105,7 @@ def small_shop(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) ->
         ranker_runs=frame([run], tables.RANKER_RUNS.schema),
         promotions=frame([], tables.PROMOTIONS.schema),
         segments=frame(groups, tables.SEGMENTS.schema),
+        nobody=people(spark).limit(0),
     )
 
 

@@ -32,3 +32,8 @@ def searches_of(spark, shop, takes, nights_ago):
         slate = [(i, p + 1, 3.0 - p * 0.2, False, 1.0, 1.0 if i == taken else 0.0) for p, i in enumerate(ITEMS)]
         rows.append((day, f"q{n}", at, user, "thing", slate, "s", "desktop", None, False, "thing", [], True))
     return spark.createDataFrame(rows, tables.SEARCHES.schema)
+
+
+def people(spark, *rows):
+    """Rows of `people`: run_date, user_id, person_id, opted_out, forgotten_until."""
+    return spark.createDataFrame([(*row, None, None, None, None, None, [], True) for row in rows], tables.PEOPLE.schema)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from rerank_rows import OPEN, searches_of
+from rerank_rows import OPEN, people, searches_of
 
 from nightrank import tables
 from nightrank.steps.evaluations import build_evaluations
@@ -26,6 +26,7 @@ def build(spark, small_shop, item_tokens):
             "propensities": shop.propensities, "gates": gates, "ranker_runs": shop.ranker_runs,
             "promotions": shop.promotions,
             "rerank_weights": spark.createDataFrame([], tables.RERANK_WEIGHTS.schema),
+            "people": shop.nobody, "people_tonight": shop.nobody,
         }  # fmt: skip
         return build_evaluations(**{**frames, **changes}, night=shop.night, config=shop.config)
 
@@ -40,6 +41,13 @@ def rows(build):
 def test_every_method_judges_every_search(rows):
     methods = {"shop", "shown", "popularity", "repeats", "challenger"}
     assert set(rows) == {(user, method) for user, _ in TAKES for method in methods}
+
+
+def test_a_linked_id_is_judged_as_its_person_and_the_forgotten_are_not(spark, small_shop, build):
+    links = people(spark, (small_shop.user_profiles.first().run_date, "stranger", "u1", False, None))
+    tonight = small_shop.night.run_date
+    found = build(people=links, people_tonight=people(spark, (tonight, "u2", "u2", True, tonight))).collect()
+    assert {(row.user_id, row.returning) for row in found} == {("u1", True), ("stranger", True)}
 
 
 def test_the_shops_order_is_that_of_base_scores(rows):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from pyspark.sql import functions as F
-from rerank_rows import searches_of
+from rerank_rows import people, searches_of
 
 from nightrank.steps.gates import build_gates
 
@@ -12,11 +12,12 @@ from nightrank.steps.gates import build_gates
 TAKES = [("u1", "i1")] * 4 + [("u2", "i3")] * 3 + [("stranger", "i5")] * 2
 
 
-def built(shop, item_tokens, searches, profiles):
+def built(shop, item_tokens, searches, profiles, people=None, people_tonight=None):
     return build_gates(
         searches=searches, user_profiles=profiles, segments=shop.segments, item_neighbours=shop.item_neighbours,
         query_classes=shop.query_classes, item_tokens=item_tokens, propensities=shop.propensities,
-        ranker_runs=shop.ranker_runs, promotions=shop.promotions, night=shop.night, config=shop.config,
+        ranker_runs=shop.ranker_runs, promotions=shop.promotions, people=people or shop.nobody,
+        people_tonight=people_tonight or shop.nobody, night=shop.night, config=shop.config,
     )  # fmt: skip
 
 
@@ -36,6 +37,17 @@ def test_searches_are_counted_by_the_evidence_of_their_shopper(gates):
     found = {r.min_evidence: (r.searches, r.users) for r in gates.where("query_class = 'category'").collect()}
     # A stranger has no profile, u2 has 3 events, u1 has 9.
     assert found == {0: (2, 1), 1: (3, 1), 5: (4, 1)}
+
+
+def test_a_linked_id_is_its_person_and_the_forgotten_do_not_count(spark, small_shop, item_tokens):
+    shop, searches = small_shop, searches_of(spark, small_shop, TAKES, nights_ago=1)
+    links = people(spark, (shop.user_profiles.first().run_date, "stranger", "u1", False, None))
+    tonight = shop.night.run_date
+    out = people(spark, (tonight, "u2", "u2", True, tonight))
+    gates = built(shop, item_tokens, searches, shop.user_profiles, links, out).where("query_class = 'category'")
+    # The stranger has u1's evidence; the bucket from 1 on, which u2 alone was in, takes the gate of all.
+    found = {row.min_evidence: (row.searches, row.users) for row in gates.collect()}
+    assert found == {0: (0, 0), 1: (6, 2), 5: (6, 2)}
 
 
 def test_one_shopper_alone_opens_no_gate(gates):

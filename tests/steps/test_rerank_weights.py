@@ -6,7 +6,7 @@ from datetime import datetime
 
 import pytest
 from pyspark.sql import functions as F
-from rerank_rows import OPEN, ledger_row
+from rerank_rows import OPEN, ledger_row, people
 
 from nightrank import tables
 from nightrank.steps.rerank_weights import build_rerank_weights
@@ -19,12 +19,13 @@ def build(spark, small_shop, item_tokens):
     opened = [(shop.night.run_date, shop.ranker_id, *g) for g in OPEN]
     gates = spark.createDataFrame(opened, tables.GATES.schema)
 
-    def built(promoted: bool = True, champion: str | None = None, live: str | None = None):
+    def built(promoted: bool = True, champion: str | None = None, live: str | None = None, people=shop.nobody):
         row = ledger_row(shop, promoted, champion, live or shop.ranker_id)
         return build_rerank_weights(
             user_profiles=shop.user_profiles, item_neighbours=neighbours, item_tokens=item_tokens,
             segments=shop.segments, gates=gates, ranker_runs=shop.ranker_runs,
-            promotions=spark.createDataFrame([row], tables.PROMOTIONS.schema), night=shop.night, config=shop.config,
+            promotions=spark.createDataFrame([row], tables.PROMOTIONS.schema), people=people, night=shop.night,
+            config=shop.config,
         )  # fmt: skip
 
     return built
@@ -38,6 +39,18 @@ def rows(build):
 
 def test_there_is_a_row_for_every_shopper_large_segment_and_anonymous(rows):
     assert sorted(rows) == ["anonymous", "segment:t", "u1", "u2", "u3"]
+
+
+def test_each_id_of_a_person_is_served_by_the_same_row(spark, build, rows, small_shop):
+    night = small_shop.user_profiles.first().run_date
+    links = people(
+        spark,
+        (night, "cookie", "u1", False, None),
+        (night, "quiet", "u1", True, night),
+    )
+    found = {row.user_id: row for row in tables.RERANK_WEIGHTS.conform(build(people=links)).collect()}
+    assert found == {**rows, "cookie": found["cookie"]}
+    assert found["cookie"][1:] == rows["u1"][1:]
 
 
 def test_a_row_says_what_its_shopper_loves(rows):

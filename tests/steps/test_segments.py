@@ -9,7 +9,7 @@ from pyspark.testing import assertDataFrameEqual
 from nightrank.config import Config
 from nightrank.nights import ordinary_night
 from nightrank.steps.segments import build_segments
-from nightrank.tables import SEGMENTS, USER_PROFILES
+from nightrank.tables import PEOPLE, SEGMENTS, USER_PROFILES
 
 NIGHT, BEFORE = date(2026, 1, 31), date(2026, 1, 1)
 AT = datetime(2026, 1, 31, tzinfo=UTC)
@@ -38,8 +38,8 @@ def test_means_are_over_all_shoppers_of_a_large_enough_group(spark):
         # An earlier snapshot that this night does not write.
         profile("e", [("brand:z", 9.0, BEFORE)], [], None, BEFORE),
     ]
-    profiles = spark.createDataFrame(rows, USER_PROFILES.schema)
-    built = build_segments(user_profiles=profiles, night=ordinary_night(NIGHT, ()), config=CONFIG)
+    profiles, nobody = spark.createDataFrame(rows, USER_PROFILES.schema), spark.createDataFrame([], PEOPLE.schema)
+    built = build_segments(user_profiles=profiles, people=nobody, night=ordinary_night(NIGHT, ()), config=CONFIG)
     expected = [
         (NIGHT, "anonymous", None, 4, ["brand:x", "brand:y"], [5.0 / 4, 4.0 / 4], ["i2", "i1"]),
         (NIGHT, "segment:garden", "category:garden", 2, ["brand:x", "brand:y"], [5.0 / 2, 1.0 / 2], ["i2", "i1"]),

@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 import numpy as np
 import pytest
 from pyspark.sql import functions as F
-from rerank_rows import ITEMS, searches_of
+from rerank_rows import ITEMS, people, searches_of
 
 from nightrank import tables
 from nightrank.models.features import SMOOTHING
@@ -29,12 +29,13 @@ def build(spark, small_shop, monkeypatch_module):
     yesterday = searches_of(spark, shop, [("u1", "i1"), ("u2", "i5")], nights_ago=1)
     tonight = searches_of(spark, shop, [("u1", "i0")], nights_ago=0).withColumn("query_id", F.lit("tonight"))
 
-    def built(events):
+    def built(events, people=shop.nobody, people_tonight=shop.nobody):
         return step.build_training_examples(
             searches=yesterday.unionByName(tonight), events=spark.createDataFrame(events, tables.EVENTS.schema),
             user_profiles=shop.user_profiles.where("false"), item_neighbours=shop.item_neighbours,
             query_classes=shop.query_classes, items=shop.items, item_embeddings=shop.item_embeddings,
-            query_embeddings=queries, propensities=shop.propensities, night=shop.night, config=shop.config,
+            query_embeddings=queries, propensities=shop.propensities, people=people,
+            people_tonight=people_tonight, night=shop.night, config=shop.config,
         )  # fmt: skip
 
     return built
@@ -99,6 +100,18 @@ def test_shopper_features_are_those_of_the_night_before(examples):
     assert examples["q0"].recent_index == [2, 0, -1]  # newest first
     np.testing.assert_allclose(examples["q0"].recent_weight, [1.0, 0.9, 0.0], rtol=1e-6)
     assert examples["q1"].recent_index == [-1, -1, -1]
+
+
+def test_a_linked_id_has_its_persons_profile_and_the_forgotten_teach_nothing(spark, build, known, examples, small_shop):
+    before, _, tonight = nights(small_shop)
+    links = people(spark, (before, "u2", "u1", False, None), (tonight, "u1", "u3", False, None))
+    found = {row.query_id: row for row in build(known, links).collect()}
+    assert found["q0"].shopper_features == examples["q0"].shopper_features
+    assert found["q1"].recent_index == found["q0"].recent_index == [2, 0, -1]
+    out = people(spark, (tonight, "u1", "u1", True, tonight))
+    found = {row.query_id: row for row in build(known, links, out).collect()}
+    assert set(found) == {"q1"}
+    assert found["q1"].recent_index == [-1, -1, -1]
 
 
 def test_canary_nothing_of_a_searchs_own_day_or_later_is_in_its_features(build, known, examples, small_shop):

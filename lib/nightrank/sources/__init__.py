@@ -11,6 +11,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from nightrank.config import Config
 from nightrank.sources import canonical, ga4, metarank, orders, snowplow, ubi
+from nightrank.sources.people import read_people
 from nightrank.sources.reading import Arrivals, Spoilt, files_of, spoilt_files
 from nightrank.tables import RAW_EVENT_LINES
 
@@ -22,7 +23,7 @@ OF_EVENTS = ("events", "event_lines")
 
 
 def read_raw(spark: SparkSession, kind: str, config: Config, first: date, last: date, tonight: date) -> DataFrame:
-    """The raw rows of `kind` that arrived in first..last: RAW_EVENTS, RAW_SEARCHES or RAW_ITEMS exactly.
+    """The raw rows of `kind` that arrived in first..last: RAW_EVENTS, RAW_SEARCHES, RAW_ITEMS or RAW_PEOPLE exactly.
 
     `event_lines` are RAW_EVENT_LINES: the lines that the events came from, and a row without event_rows for each file
     of theirs that cannot be read. Of the other kinds such a file is refused.
@@ -32,6 +33,8 @@ def read_raw(spark: SparkSession, kind: str, config: Config, first: date, last: 
     Raises InputMissingError (no path for tonight) and ContractError (no rows, missing columns, wrong types).
     """
     asked, source = Arrivals(first, last, tonight), config.source
+    if kind == "people":
+        return read_people(spark, config, asked)
     spoilt: Spoilt = {}
     if kind in OF_EVENTS:
         spoilt = spoilt_files(spark, source.events, source.format == "parquet", source.left_out_files, asked)
@@ -50,6 +53,6 @@ def listing(spark: SparkSession, config: Config, first: date, last: date) -> str
     """
     looks_back = getattr(CONVENTIONS[config.source.convention], "looks_back", None)
     since = first - timedelta(days=looks_back(config)) if looks_back else first
-    templates = (config.source.events, config.source.searches, config.source.items)
+    templates = (config.source.events, config.source.searches, config.source.items, config.source.people)
     files = sorted({file for template in templates if template for file in files_of(spark, template, since, last)})
     return hashlib.sha256(repr(files).encode()).hexdigest()[:16]

@@ -14,6 +14,7 @@ from nightrank.config import Config
 from nightrank.models.artefact import Ranker
 from nightrank.models.row import Row, compile_rows
 from nightrank.steps.catalogue import Loader, share_catalogue
+from nightrank.steps.persons import persons, persons_of, under_each_id
 from nightrank.steps.shoppers import flat_shoppers, group_shoppers, read_shopper
 
 COMPILED = (
@@ -38,6 +39,7 @@ def share_indexed(item_tokens: DataFrame, item_neighbours: DataFrame, config: Co
 
 def compile_profiles(
     user_profiles: DataFrame,
+    people: DataFrame,
     segments: DataFrame,
     catalogue: Loader,
     ranker: Ranker,
@@ -46,13 +48,16 @@ def compile_profiles(
 ) -> tuple[DataFrame, DataFrame]:
     """The rows (columns COMPILED, without gates) of the shoppers in one snapshot, and those of its groups.
 
-    searches: only the rows of shoppers who made one of these; None: of all. catalogue: of the ranker's code version.
+    people: of that night; a person has one row, under each of their ids. searches: only the rows of shoppers who made
+    one of these; None: of all. catalogue: of the ranker's code version.
     """
-    shoppers = flat_shoppers(user_profiles.withColumn("as_of", F.col("run_date")), config)
+    found = persons(user_profiles.withColumn("as_of", F.col("run_date")), people, config)
+    shoppers = flat_shoppers(found, config)
     if searches is not None:
-        shoppers = shoppers.join(searches.select("user_id").distinct(), on="user_id", how="left_semi")
+        asked = persons_of(searches.select("user_id").distinct(), people)
+        shoppers = shoppers.join(asked, on="user_id", how="left_semi")
     own, groups = (compiled_rows(some, catalogue, ranker, config) for some in (shoppers, group_shoppers(segments)))
-    return own, groups
+    return under_each_id(own, people), groups
 
 
 def compiled_rows(shoppers: DataFrame, catalogue: Loader, ranker: Ranker, config: Config) -> DataFrame:

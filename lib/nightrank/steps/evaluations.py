@@ -23,8 +23,10 @@ from nightrank.nights import ONE_DAY, Night, end_of
 from nightrank.steps.arrays import collect_arrays
 from nightrank.steps.catalogue import Loader, share_catalogue
 from nightrank.steps.compiling import compile_profiles, share_indexed
+from nightrank.steps.consent import not_forgotten
 from nightrank.steps.gating import gated_rows
 from nightrank.steps.judging import served_sums, slates_after, with_row
+from nightrank.steps.persons import profiles_by_id
 from nightrank.steps.rankers import Contender, contenders
 from nightrank.steps.shoppers import flat_shoppers, read_shopper
 from nightrank.steps.slates import flat_slates
@@ -46,14 +48,18 @@ def build_evaluations(
     ranker_runs: DataFrame,
     promotions: DataFrame,
     rerank_weights: DataFrame,
+    people: DataFrame,
+    people_tonight: DataFrame,
     night: Night,
     config: Config,
 ) -> DataFrame:
     """One row a judged search and method. A ranker without gates was judged on nothing yet and has no rows.
 
-    searches: tonight's. user_profiles, segments, item_neighbours, query_classes, rerank_weights: what stood last night.
+    searches: tonight's. user_profiles, segments, item_neighbours, query_classes, rerank_weights, people: what stood
+    last night. people_tonight: whose searches are not looked at.
     """
-    slates = flat_slates(searches, propensities, query_classes, config)
+    counted = not_forgotten(searches, people_tonight, F.to_date("ts"))
+    slates = flat_slates(counted, propensities, query_classes, config)
     served = slates_after(slates, end_of(night.run_date - ONE_DAY), config.evaluations.share_of_searches)
     catalogues: dict[str, Loader] = {}
     catalogue_of = share_indexed(item_tokens, item_neighbours, config)
@@ -63,10 +69,11 @@ def build_evaluations(
         rows, groups = rerank_weights, rerank_weights
         if contender.ranker is not None:
             catalogue = catalogues[contender.role]
-            compiled = compile_profiles(user_profiles, segments, catalogue, contender.ranker, config, served)
+            compiled = compile_profiles(user_profiles, people, segments, catalogue, contender.ranker, config, served)
             rows, groups = (gated_rows(some, gates, contender.ranker_id) for some in compiled)
         served = with_row(served, rows, groups, contender.role)
-    known = flat_shoppers(user_profiles.withColumn("as_of", F.col("run_date")), config).drop("as_of", "segment")
+    profiles = profiles_by_id(user_profiles.withColumn("as_of", F.col("run_date")), people, config)
+    known = flat_shoppers(profiles, config).drop("as_of", "segment")
     ranker_ids = {contender.role: contender.ranker_id for contender in judges}
     judged = _judged(_popularity(item_neighbours, config), catalogues, ranker_ids, config)
     return served.join(known, on="user_id", how="left").mapInPandas(judged, schema=EVALUATIONS.columns)

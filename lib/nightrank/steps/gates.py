@@ -23,6 +23,7 @@ from nightrank.nights import ONE_DAY, Night, end_of
 from nightrank.steps.arrays import Arrays, collect_arrays
 from nightrank.steps.catalogue import Loader
 from nightrank.steps.compiling import compile_profiles, share_indexed
+from nightrank.steps.consent import not_forgotten
 from nightrank.steps.gating import without_gates
 from nightrank.steps.judging import organic, served_sums, slates_after, with_row
 from nightrank.steps.rankers import Contender, contenders
@@ -43,14 +44,18 @@ def build_gates(
     propensities: DataFrame,
     ranker_runs: DataFrame,
     promotions: DataFrame,
+    people: DataFrame,
+    people_tonight: DataFrame,
     night: Night,
     config: Config,
 ) -> DataFrame:
     """One row a ranker, class and evidence bucket. No rows where no search of the night before can be judged.
 
-    searches: last night's; user_profiles, segments, item_neighbours, query_classes: snapshots of the night before that.
+    searches: last night's; user_profiles, segments, item_neighbours, query_classes, people: snapshots of the night
+    before that. people_tonight: whose searches are not looked at.
     """
-    slates = flat_slates(searches, propensities, query_classes, config)
+    counted = not_forgotten(searches, people_tonight, F.to_date("ts"))
+    slates = flat_slates(counted, propensities, query_classes, config)
     judged = organic(slates_after(slates, end_of(night.run_date - 2 * ONE_DAY), config.gates.share_of_searches))
     clips = _clips(judged, config)
     catalogue_of = share_indexed(item_tokens, item_neighbours, config)
@@ -58,7 +63,7 @@ def build_gates(
     for contender in contenders(ranker_runs, promotions, night.run_date, config):
         if contender.ranker is not None:
             catalogue = catalogue_of(contender.ranker.code_version)
-            compiled = compile_profiles(user_profiles, segments, catalogue, contender.ranker, config, judged)
+            compiled = compile_profiles(user_profiles, people, segments, catalogue, contender.ranker, config, judged)
             own, groups = (without_gates(some) for some in compiled)
             served = with_row(judged, own, groups, contender.role)
             rows += _gates_of(contender, contender.ranker, served, catalogue, clips, config)

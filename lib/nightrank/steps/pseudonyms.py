@@ -21,11 +21,32 @@ def shopper(user_id: Column, config: Config) -> Column:
 
     Raises ConfigError where the key file is not there or empty. The file must have the same path on every worker.
     """
+    return _under(user_id, config.source.pseudonym_key_file, "pseudonym_key_file")
+
+
+def previous_shopper(user_id: Column, config: Config) -> Column:
+    """`user_id` as the tables held it under the key before: source.previous_key_file."""
+    return _under(user_id, config.source.previous_key_file, "previous_key_file")
+
+
+def pseudonym_of(user_id: str, key: bytes) -> str:
+    """The pseudonym of one id: the HMAC-SHA256 of its UTF-8 bytes under `key`, in 64 hexadecimal digits."""
+    own = _keyed(key).copy()
+    own.update(user_id.encode())
+    return own.hexdigest()
+
+
+@lru_cache(maxsize=4)
+def _keyed(key: bytes) -> hmac.HMAC:
+    """The HMAC of nothing yet: the key is hashed into it once, not once an id."""
+    return hmac.new(key, digestmod="sha256")
+
+
+def _under(user_id: Column, path: str | None, setting: str) -> Column:
     known = named(user_id)
-    path = config.source.pseudonym_key_file
     if path is None:
         return known
-    _require_key(path)
+    _require_key(path, setting)
     # The key itself must not be a literal: plans land in the event log. Only its path travels.
     pseudonym = F.pandas_udf(_pseudonyms_under(path), "string")  # type: ignore[attr-defined] # missing in pyspark's stubs
     return F.when(known == ANONYMOUS, known).otherwise(pseudonym(known))
@@ -36,15 +57,10 @@ def named(user_id: Column) -> Column:
     return F.coalesce(F.when(F.trim(user_id) != "", user_id), F.lit(ANONYMOUS))
 
 
-def pseudonym_of(user_id: str, key: bytes) -> str:
-    """The pseudonym of one id: the HMAC-SHA256 of its UTF-8 bytes under `key`, in 64 hexadecimal digits."""
-    return hmac.new(key, user_id.encode(), "sha256").hexdigest()
-
-
-def _require_key(path: str) -> None:
+def _require_key(path: str, setting: str) -> None:
     if not Path(path).is_file() or not _key(path):
         raise ConfigError(
-            f"source.pseudonym_key_file: expected a file with a key, found none at '{path}'. Make one, for instance "
+            f"source.{setting}: expected a file with a key, found none at '{path}'. Make one, for instance "
             "with `openssl rand -hex 32`, and keep it: another key makes every shopper a new one."
         )
 
@@ -56,7 +72,10 @@ def _key(path: str) -> bytes:
 
 def _pseudonyms_under(path: str) -> Callable[..., pandas.Series]:
     def pseudonyms(user_id: pandas.Series) -> pandas.Series:
+        # A log holds an id many times in a row: each is hashed once a batch.
+        at, ids = pandas.factorize(user_id)
         key = _key(path)
-        return user_id.map(lambda one: pseudonym_of(one, key))
+        hashed = pandas.Series([pseudonym_of(one, key) for one in ids], dtype=object)
+        return hashed.take(at).set_axis(user_id.index)
 
     return pseudonyms

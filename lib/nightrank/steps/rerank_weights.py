@@ -25,6 +25,7 @@ def build_rerank_weights(
     gates: DataFrame,
     ranker_runs: DataFrame,
     promotions: DataFrame,
+    people: DataFrame,
     night: Night,
     config: Config,
 ) -> DataFrame:
@@ -41,7 +42,7 @@ def build_rerank_weights(
     else:
         ranker = load_ranker_of(ranker_runs, live, config)
         catalogue = share_indexed(item_tokens, item_neighbours, config)(ranker.code_version)
-        rows = DataFrame.unionByName(*compile_profiles(user_profiles, segments, catalogue, ranker, config))
+        rows = DataFrame.unionByName(*compile_profiles(user_profiles, people, segments, catalogue, ranker, config))
     return (
         gated_rows(rows, gates, live, open_gates=trusted)
         .withColumn("interest", F.col("interest") if config.rerank_weights.with_interest else F.lit(None))

@@ -7,6 +7,7 @@ from pyspark.sql import functions as F
 
 from nightrank.config import Config
 from nightrank.nights import Night
+from nightrank.steps.persons import persons
 from nightrank.steps.shoppers import flat_shoppers
 from nightrank.tables import ANONYMOUS
 
@@ -14,15 +15,15 @@ KEYS = ("run_date", "segment")
 TOKEN, ITEM = "token", "item"
 
 
-def build_segments(user_profiles: DataFrame, night: Night, config: Config) -> DataFrame:
+def build_segments(user_profiles: DataFrame, people: DataFrame, night: Night, config: Config) -> DataFrame:
     """One row a snapshot night and segment with enough shoppers, and one for `anonymous`: everybody.
 
     token: the category token that stands for the segment; a shopper without a row whose first look is at that category
     gets the segment's. affinity_values are means over the segment's shoppers, summed in integer millionths, so exactly;
-    recent_item_ids are the items that it takes most.
+    recent_item_ids are the items that it takes most. A person counts once, whatever the number of their ids.
     """
     wanted = user_profiles.where(F.col("run_date").isin(list(night.snapshots)))
-    shoppers = flat_shoppers(wanted.withColumn("as_of", F.col("run_date")), config)
+    shoppers = flat_shoppers(persons(wanted.withColumn("as_of", F.col("run_date")), people, config), config)
     groups = F.array_compact(F.array(F.lit(ANONYMOUS), F.col("segment")))
     grouped = shoppers.withColumn("run_date", F.col("as_of")).withColumn("segment", F.explode(groups))
     sizes = grouped.groupBy(*KEYS).agg(F.count(F.lit(1)).alias("shoppers"))

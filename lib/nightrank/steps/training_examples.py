@@ -22,6 +22,8 @@ from nightrank.models.features import shopper_features
 from nightrank.nights import ONE_DAY, Night
 from nightrank.sections import TrainingExamplesConfig
 from nightrank.steps.catalogue import Loader, share_catalogue
+from nightrank.steps.consent import not_forgotten
+from nightrank.steps.persons import profiles_by_id, with_relatives
 from nightrank.steps.shoppers import COLUMNS as SHOPPER_COLUMNS
 from nightrank.steps.shoppers import FLATTENED, flat_shoppers, read_shopper
 from nightrank.steps.slates import class_index, flat_slates
@@ -41,24 +43,29 @@ def build_training_examples(
     item_embeddings: DataFrame,
     query_embeddings: DataFrame,
     propensities: DataFrame,
+    people: DataFrame,
+    people_tonight: DataFrame,
     night: Night,
     config: Config,
 ) -> DataFrame:
     """One row a search with something taken, of the window's nights before tonight's: padded arrays.
 
     fold: `valid` for the night before tonight, `train` for those before it. Tonight's searches are left for judging.
+    people: the nights before the searches, whose links count; people_tonight: of whom nothing is learned.
     """
     from nightrank.models.encoder import encoder_version
 
     before_tonight = searches.where(F.col("run_date") < F.lit(night.run_date))
-    slates = flat_slates(before_tonight, propensities, query_classes, config).withColumn(
+    counted = not_forgotten(before_tonight, people_tonight, F.to_date("ts"))
+    slates = flat_slates(counted, propensities, query_classes, config).withColumn(
         "as_of", F.date_sub(F.to_date("ts"), 1)
     )
+    user_profiles, events = (not_forgotten(frame, people_tonight) for frame in (user_profiles, events))
     version = encoder_version(config.item_embeddings)
     queries = query_embeddings.where(F.col("encoder_version") == encoder_version(config.query_embeddings))
     catalogue = share_catalogue(_tokens_and_vectors(items, item_embeddings, version), item_neighbours, config)
     examples = (
-        slates.join(_shoppers_as_of(slates, user_profiles, events, config), on=["user_id", "as_of"], how="left")
+        slates.join(_shoppers_as_of(slates, user_profiles, events, people, config), on=["user_id", "as_of"], how="left")
         .join(
             queries.select("normalised_query", F.col("vector").alias("query_vector")), on="normalised_query", how="left"
         )
@@ -78,9 +85,12 @@ def _tokens_and_vectors(items: DataFrame, item_embeddings: DataFrame, encoder_ve
     )
 
 
-def _shoppers_as_of(slates: DataFrame, user_profiles: DataFrame, events: DataFrame, config: Config) -> DataFrame:
-    asked = slates.select("user_id", "as_of").distinct()
-    return flat_shoppers(profiles_as_of(user_profiles, events, asked, config, FLATTENED), config)
+def _shoppers_as_of(
+    slates: DataFrame, user_profiles: DataFrame, events: DataFrame, people: DataFrame, config: Config
+) -> DataFrame:
+    asked = with_relatives(slates.select("user_id", "as_of").distinct(), people)
+    profiles = profiles_as_of(user_profiles, events, asked, config, FLATTENED)
+    return flat_shoppers(profiles_by_id(profiles, people, config), config)
 
 
 def _needed() -> list[str]:

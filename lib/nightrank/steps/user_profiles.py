@@ -18,6 +18,7 @@ from pyspark.sql import types as T
 from nightrank.config import Config
 from nightrank.nights import Night
 from nightrank.steps.batches import dates, map_groups
+from nightrank.steps.consent import not_forgotten
 from nightrank.steps.folding import decayed
 from nightrank.steps.interests import (
     affinities,
@@ -54,11 +55,16 @@ MAKERS: Mapping[str, Callable[[Log, Facets, Config], pyarrow.Array]] = {
 }
 
 
-def build_user_profiles(user_profiles: DataFrame, events: DataFrame, night: Night, config: Config) -> DataFrame:
+def build_user_profiles(
+    user_profiles: DataFrame, events: DataFrame, night: Night, config: Config, people: DataFrame | None = None
+) -> DataFrame:
     """One row a shopper and snapshot night: run_date and the columns of USER_PROFILES.
 
-    user_profiles: the previous snapshot, or no rows. events: accepted events that arrived after it.
+    user_profiles: the previous snapshot, or no rows. events: accepted events that arrived after it. people: tonight's;
+    what is forgotten tonight is in none of tonight's snapshots. None: nobody has opted out.
     """
+    if people is not None:
+        user_profiles, events = not_forgotten(user_profiles, people), not_forgotten(events, people)
     held = user_profiles if night.previous else None
     profiles = profiles_as_of(held, events, night.snapshots, config)
     return profiles.withColumnRenamed("as_of", "run_date")
@@ -88,7 +94,7 @@ def profiles_as_of(
         still = user_profiles.join(active, on="user_id", how="left_anti")
         refolded = _refolded(moved, named, as_of, names, config)
         profiles = refolded.unionByName(_unmoved(still, as_of, names, config))
-    return profiles.select("as_of", *names, _segment(config).alias("segment"))
+    return profiles.select("as_of", *names, segment_of(config).alias("segment"))
 
 
 def _unmoved(user_profiles: DataFrame, as_of: AsOf, names: Sequence[str], config: Config) -> DataFrame:
@@ -139,7 +145,7 @@ def _profiles(
     return profiles.filter(profiles.column("events").is_valid())
 
 
-def _segment(config: Config) -> Column:
+def segment_of(config: Config) -> Column:
     """`segment:<x>` of the top-level category that weighs most as of the date; null with too few takes."""
     top_level = F.filter(
         "affinities", lambda s: s["token"].startswith("category:") & ~F.contains(s["token"], F.lit(" > "))
