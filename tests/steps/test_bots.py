@@ -215,6 +215,8 @@ def test_counting_and_marking_read_the_log_once(spark: SparkSession, tmp_path: P
     # The plan as it was run: what is reused is not shown again.
     plan = built._jdf.queryExecution().executedPlan().toString().split("== Initial Plan ==")[0]
     assert (plan.count("FileScan parquet"), "ReusedExchange" in plan) == (1, True)
+    # No task orders all rows of a super-user.
+    assert "WindowGroupLimit" in plan
 
 
 def test_searches_of_bots(spark: SparkSession) -> None:
