@@ -176,7 +176,7 @@ def asked_for(requirements: list[str], extra: str = "") -> Iterator[str]:
 
 
 def test_the_wheel_never_asks_for_pyspark_not_even_through_others(machine: Machine) -> None:
-    metadata = zipfile.ZipFile(machine.package / "nightrank.zip").read("nightrank-0.1.0.dist-info/METADATA").decode()
+    metadata = zipfile.ZipFile(machine.package / "nightrank.zip").read("nightrank-0.2.0.dist-info/METADATA").decode()
     lines = re.findall(r"^Requires-Dist: (.*)$", metadata, re.MULTILINE)
     todo, seen = [*asked_for(lines), *asked_for(lines, "model")], set()
     while todo:

@@ -1,3 +1,3 @@
 """nightrank: every night, one small row of rerank weights a shopper, for the shop's own search engine."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
