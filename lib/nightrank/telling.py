@@ -14,6 +14,8 @@ from nightrank.stages import Stage
 from nightrank.storage import address
 
 log = logging.getLogger("nightrank")
+# The lines that the manifest counts are those of the events' files.
+SAME_FILES = {"raw_event_lines": "raw_events"}
 MadeFrom = Mapping[str, Mapping[str, str]]
 
 
@@ -81,7 +83,7 @@ def _inputs(config: Config, stage: Stage, versions: Mapping[str, str]) -> Iterat
     for read in stage.reads:
         version = versions.get(read.parameter)
         if read.table is None:
-            name = read.parameter
+            name = SAME_FILES.get(read.parameter, read.parameter)
             if version and (path := getattr(config.source, name.removeprefix("raw_"))):
                 yield Input(name, path)
         elif version and int(version) >= 0:
