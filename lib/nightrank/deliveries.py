@@ -6,8 +6,9 @@ import logging
 from collections.abc import Callable
 from datetime import timedelta
 from statistics import median
+from typing import Any
 
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from nightrank.config import Config
@@ -38,22 +39,34 @@ def refuse_lost_rows(spark: SparkSession, config: Config, table: Table, night: N
 
     Tells of fewer files that cannot be read.
     """
-    files = read_table(spark, config.lake, table, night.first_arrival, night.run_date)
+    lost, unread = _files_in_short(read_table(spark, config.lake, table, night.first_arrival, night.run_date))
+    if lost:
+        raise ContractError(
+            f"Night {night.run_date} is refused: expected the {lost['rows']} rows of file '{lost['source_file']}' in "
+            f"table 'events', found {lost['stored']}. Run the night again with --again; if it stays so, report it."
+        )
+    many, first = unread["files"], unread["first"]
+    if many > config.manifest.refuse_unreadable * unread["of"] and not config.source.allow_empty:
+        raise ContractError(
+            f"Night {night.run_date} is refused: expected files of events that can be read, found {many} that "
+            f"cannot, first '{first}'. Deliver them again, or raise manifest.refuse_unreadable."
+        )
+    if many:
+        log.warning("night=%s unreadable_files=%d first=%s", night.run_date, many, first)
+
+
+def _files_in_short(files: DataFrame) -> tuple[Any, Any]:
+    """The first file that lost rows (None: none did), and of how many files how many cannot be read."""
     stored = F.col("good") + F.col("quarantined") + F.col("duplicates")
-    wrong = files.where(F.col("rows") != stored).select("source_file", "rows", stored.alias("stored"))
-    for row in wrong.orderBy("source_file").limit(1).collect():
-        raise ContractError(
-            f"Night {night.run_date} is refused: expected the {row['rows']} rows of file '{row['source_file']}' in "
-            f"table 'events', found {row['stored']}. Run the night again with --again; if it stays so, report it."
-        )
-    unread = [row["source_file"] for row in files.where("not readable").orderBy("source_file").collect()]
-    if unread and not config.source.allow_empty and len(unread) > config.manifest.refuse_unreadable * files.count():
-        raise ContractError(
-            f"Night {night.run_date} is refused: expected files of events that can be read, found {len(unread)} that "
-            f"cannot, first '{unread[0]}'. Deliver them again, or raise manifest.refuse_unreadable."
-        )
-    if unread:
-        log.warning("night=%s unreadable_files=%d first=%s", night.run_date, len(unread), unread[0])
+    lost = F.struct("source_file", "rows", stored.alias("stored"))
+    unread = F.when(~F.col("readable"), F.col("source_file"))
+    found = files.agg(
+        F.min(F.when(F.col("rows") != stored, lost)).alias("lost"),
+        F.struct(F.count(unread).alias("files"), F.min(unread).alias("first"), F.count("*").alias("of")).alias(
+            "unread"
+        ),
+    ).collect()[0]
+    return found["lost"], found["unread"]
 
 
 def refuse_odd_delivery(spark: SparkSession, config: Config, table: Table, night: Night) -> None:
