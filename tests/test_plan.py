@@ -90,6 +90,6 @@ def test_the_command_prints_a_line_a_stage(capsys: pytest.CaptureFixture[str]) -
     command = ["plan", "--config", str(ROOT / "conf" / "base.yaml"), "--shoppers", "100_000_000", "--items"]
     assert main([*command, "10_000_000", "--events", "3_000_000_000"]) == 0
     told = capsys.readouterr().out
-    assert [stage.name for stage in STAGES if f" {stage.name} " not in told] == []
+    assert [name for name in DRIVERS if f" {name} " not in told] == []
     assert told in (ROOT / "README.md").read_text()
     assert main([*command, "none", "--events", "5"]) == 64
