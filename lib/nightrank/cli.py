@@ -85,6 +85,7 @@ def _mending_commands(commands: Any) -> Iterator[tuple[argparse.ArgumentParser, 
     rollback.add_argument("--to", required=True, type=_run_date, help="the night to go back to, as YYYY-MM-DD")
     yield rollback, command_rollback
     replay = commands.add_parser("replay", help="make a night and every later one again, under mended rules")
+    replay.add_argument("what", nargs="?", default="nightly", help="nightly, or a job with a cluster of its own")
     replay.add_argument("--run-date", required=True, type=_run_date, help="the night, as YYYY-MM-DD")
     yield replay, command_replay
     clean = commands.add_parser("clean", help="delete nights that need not be kept, and files that nobody needs")

@@ -55,7 +55,7 @@ def command_replay(config: Config, arguments: argparse.Namespace) -> None:
     from nightrank.replay import replay
     from nightrank.session import build_session
 
-    _say(replay(build_session(config.spark), config, arguments.run_date))
+    _say(replay(build_session(config.spark), config, arguments.what, arguments.run_date))
 
 
 def command_clean(config: Config, arguments: argparse.Namespace) -> None:
