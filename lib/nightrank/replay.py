@@ -22,9 +22,9 @@ Counts = dict[tuple[str, str], int]
 def replay(spark: SparkSession, config: Config, what: str, night: date) -> str:
     """What became of the night's rows before and after it, and every later night, were made again from the raw log.
 
-    what: `nightly`, or a job where jobs have clusters of their own: the others are run after it, with --backfill. A line
-    a delivered table and reason, a row counting for each of its reasons. A night that was refused, and so has
-    no rows, is run for the first time. Raises what `nights_to_run` and a run raise.
+    what: `nightly`, or a job where jobs have clusters of their own: the others are run after it, with --backfill.
+    A line a delivered table and reason, a row counting for each of its reasons. A night that was refused, and so has no
+    rows, is run for the first time. Raises what `nights_to_run` and a run raise.
     """
     nights = nights_to_run(spark, config, night, backfill=True)
     before = _counts(spark, config, night)
