@@ -1,7 +1,7 @@
 """The simulated shop at any size: the lines of ubi_log.py, written by Spark.
 
 A day's lines are a function of the seed, the day and the bucket of shoppers, so who writes which does not matter. Each
-Python worker holds the whole world, some 170 bytes a shopper and 1 kB an item: at most 300 MB at the largest sizes.
+Python worker holds the whole world: its memory is bounded by the most shoppers and items that sized_for makes.
 """
 
 from __future__ import annotations

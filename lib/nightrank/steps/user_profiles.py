@@ -82,7 +82,7 @@ def profiles_as_of(
 
     What costs, in the plan's words: one `Exchange hashpartitioning(user_id)` of the events as they are, one `Sort` of
     each partition and one `MapInArrow`, where a shopper's whole row is folded in arrays. Exploded in Spark, an event
-    was seven rows that three aggregations sorted: more than five times the time.
+    would be seven rows that three aggregations sort.
     """
     names = tuple(name for name in PROFILE if name in {*ALWAYS, *wanted})
     named = events.where(F.col("user_id") != ANONYMOUS)
