@@ -16,8 +16,12 @@ ROWS = [("b", 2, 0.5, [1.0, 2.0], [1], None, date(2026, 1, 2)), ("a", 1, None, [
 SCHEMA = "id string, n long, d double, vector array<float>, ragged array<int>, maybe string, day date"
 
 
-def test_columns_become_arrays_in_the_frames_order(spark):
-    arrays = collect_arrays(spark.createDataFrame(ROWS, SCHEMA).orderBy("n"), 2, "rows")
+def test_columns_become_arrays_in_the_order_asked_for(spark):
+    frame = spark.createDataFrame(ROWS, SCHEMA)
+    assert collect_arrays(frame, 2, "rows", order=["day", "id"])["id"].tolist() == ["a", "b"]  # NULL comes first
+    with pytest.raises(TypeError, match="Rows of shoes come in no order"):
+        collect_arrays(frame, 2, "shoes")
+    arrays = collect_arrays(frame, 2, "rows", order=["n"])
     assert arrays["id"].tolist() == ["a", "b"]
     assert arrays["id"].dtype.kind == "U"
     assert arrays["n"].dtype == np.int64

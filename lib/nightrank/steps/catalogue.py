@@ -28,10 +28,11 @@ def share_catalogue(items: DataFrame, item_neighbours: DataFrame, config: Config
 def collect_catalogue(items: DataFrame, item_neighbours: DataFrame, config: Config) -> Catalogue:
     """The catalogue on the driver."""
     found = collect_arrays(
-        _with_neighbours(items, item_neighbours, config.item_neighbours.neighbours).orderBy("item_id"),
+        _with_neighbours(items, item_neighbours, config.item_neighbours.neighbours),
         config.ranker_runs.max_items,
         "items of the catalogue",
         "ranker_runs.max_items",
+        ["item_id"],
     )
     return make_catalogue(
         item_ids=found["item_id"].astype(np.str_),

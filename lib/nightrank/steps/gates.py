@@ -84,10 +84,7 @@ def _gates_of(
         _tried(catalogue, contender.role, alphas, clips, config.evaluations.cutoff), schema=TRIED
     )
     found = collect_arrays(
-        tried.orderBy("user_id", "query_id"),
-        config.gates.max_searches,
-        "searches of the gates",
-        "gates.share_of_searches",
+        tried, config.gates.max_searches, "searches of the gates", "gates.share_of_searches", ["user_id", "query_id"]
     )
     if not len(found["query_id"]):
         return []
@@ -109,9 +106,10 @@ def _spreads(slates: DataFrame) -> dict[str, float]:
     spread = F.sqrt(F.greatest(squares - mean * mean, F.lit(0.0)))
     millionths = F.sum(F.round(spread * 1_000_000).cast("bigint")) / F.count(F.lit(1)) / 1_000_000
     found = collect_arrays(
-        slates.groupBy("query_class").agg(millionths.alias("spread")).orderBy("query_class"),
+        slates.groupBy("query_class").agg(millionths.alias("spread")),
         len(CLASSES),
         "query classes",
+        order=["query_class"],
     )
     return {c: s for c, s in zip(found["query_class"].tolist(), found["spread"].tolist(), strict=True) if s > 0}
 

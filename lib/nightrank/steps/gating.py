@@ -16,8 +16,8 @@ def gated_rows(rows: DataFrame, gates: DataFrame, ranker_id: str, open_gates: bo
 
     A class without a gate, or all of them where open_gates is False, has alpha 0 and bound 0.
     """
-    wanted = gates.where(F.col("ranker_id") == ranker_id).orderBy("min_evidence", "query_class")
-    found = collect_arrays(wanted.select("min_evidence", "query_class", "alpha", "bound"), MOST_GATES, "gates")
+    wanted = gates.where(F.col("ranker_id") == ranker_id).select("min_evidence", "query_class", "alpha", "bound")
+    found = collect_arrays(wanted, MOST_GATES, "gates", order=["min_evidence", "query_class"])
     scale = 1.0 if open_gates else 0.0
     return rows.withColumn("alpha", _by_class(found, "alpha", scale)).withColumn(
         "bound", _by_class(found, "bound", scale)

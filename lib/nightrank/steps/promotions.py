@@ -75,7 +75,7 @@ def agree_champion(promotions: DataFrame, night: Night, config: Config) -> None:
     """
     from nightrank.models.registry import CHAMPION, point_alias
 
-    rows = promotions.select("champion_id", "live_id", "promoted").orderBy("live_id")
+    rows = promotions.select("champion_id", "live_id", "promoted")
     row = collect_arrays(rows, 1, "ledger rows of one night")
     if bool(row["promoted"][0]):
         point_alias(config, CHAMPION, str(row["live_id"][0]), night.run_date)
@@ -91,7 +91,7 @@ def note_figures(promotions: DataFrame, _: Mapping[str, int], config: Config) ->
     from nightrank.models.outbox import Note, keep_note
 
     rows = promotions.select("run_date", F.explode("figures").alias("f")).select("run_date", "f.*")
-    found = collect_arrays(rows.orderBy("method", "versus", "slice", "metric"), 100_000, "figures of one night")
+    found = collect_arrays(rows, 100_000, "figures of one night", order=["method", "versus", "slice", "metric"])
     for job in ("train", "rerank") if len(found["metric"]) else ():
         keep_note(config, Note(str(found["run_date"][0]), job, "judged", figures=_as_metrics(found)))
 
@@ -107,8 +107,10 @@ def _as_metrics(found: Arrays) -> dict[str, float]:
 
 def _judged(evaluations: DataFrame, config: Config) -> Arrays:
     most = config.evaluations.max_searches * 8 * config.promotions.pooled_nights
-    ordered = evaluations.drop("ranker_id").orderBy("user_id", "run_date", "query_id", "method", "part")
-    return collect_arrays(ordered, most, "judged searches", "evaluations.share_of_searches")
+    order = ["user_id", "run_date", "query_id", "method", "part"]
+    return collect_arrays(
+        evaluations.drop("ranker_id"), most, "judged searches", "evaluations.share_of_searches", order
+    )
 
 
 def _difference(found: list[Figure], versus: str) -> Figure | None:

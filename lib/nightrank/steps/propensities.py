@@ -19,6 +19,7 @@ from nightrank.tables import PROPENSITIES
 
 ALL, UNKNOWN = "all", "unknown"
 MOST_DEVICES = 1_000
+CELL = ("pair", "position", "device")
 
 
 def build_propensities(searches: DataFrame, night: Night, config: Config) -> DataFrame:  # noqa: ARG001  # the contract of builders
@@ -30,19 +31,18 @@ def build_propensities(searches: DataFrame, night: Night, config: Config) -> Dat
     """
     section = config.propensities
     named = searches.withColumn("device", F.coalesce("device", F.lit(UNKNOWN)))
-    devices = collect_arrays(named.select("device").distinct().orderBy("device"), MOST_DEVICES, "the names of devices")
-    cells = collect_arrays(_cells(named, section), section.max_cells, "rank changes", "propensities.max_cells")
+    devices = collect_arrays(named.select("device").distinct(), MOST_DEVICES, "the names of devices", order=["device"])
+    cells = collect_arrays(_cells(named, section), section.max_cells, "rank changes", "propensities.max_cells", CELL)
     rows = list(_rows(sorted({*devices["device"].tolist(), UNKNOWN} - {ALL}), cells, section))
     return searches.sparkSession.createDataFrame(rows, PROPENSITIES.columns)
 
 
 def _cells(searches: DataFrame, section: PropensitiesConfig) -> DataFrame:
-    """Showings and clicks of each pair that changed rank, by position and device, in that order.
+    """Showings and clicks of each pair that changed rank, by position and device: keyed by CELL.
 
     A pair is known by the hash of its query and item; where there are too many, those with the lowest are kept.
     """
-    pair = ("pair", "position", "device")
-    counted = _shown(searches).where(F.col("position").between(1, section.longest)).groupBy(*pair).agg(
+    counted = _shown(searches).where(F.col("position").between(1, section.longest)).groupBy(*CELL).agg(
         F.count(F.lit(1)).alias("impressions"), F.count(F.when(F.col("clicked"), 1)).alias("clicks")
     )  # fmt: skip
     grouped = counted.groupBy("pair").agg(
@@ -51,7 +51,7 @@ def _cells(searches: DataFrame, section: PropensitiesConfig) -> DataFrame:
         F.sum("clicks").alias("all_clicks"),
     )
     telling = grouped.where(F.col("moved") & (F.col("all_clicks") > 0)).orderBy("pair").limit(section.max_pairs)
-    return telling.select("pair", F.inline("cells")).orderBy(*pair)
+    return telling.select("pair", F.inline("cells"))
 
 
 def _shown(searches: DataFrame) -> DataFrame:

@@ -65,7 +65,7 @@ def note_versions(ranker_runs: DataFrame, versions: Mapping[str, int], config: C
     """Notes for MLflow which Delta version of each table the night's ranker was made from."""
     from nightrank.models.outbox import Note, keep_note
 
-    trained = ranker_runs.where(F.col("status") == "trained").select("run_date").orderBy("run_date")
+    trained = ranker_runs.where(F.col("status") == "trained").select("run_date")
     for night in collect_arrays(trained, 1, "rankers trained in one night")["run_date"]:
         tags = {f"delta_version.{table}": str(version) for table, version in sorted(versions.items())}
         keep_note(config, Note(str(night), "train", "versions", tags=tags))
@@ -94,11 +94,11 @@ def _catalogue(items: DataFrame, item_embeddings: DataFrame, version: str, confi
         item_order(items)
         .join(texts, on="item_id", how="inner")
         .join(latest.agg(F.min_by("vector", "run_date").alias("vector")), on="content_hash", how="left")
-        .select("item_index", F.coalesce("vector", F.array().cast("array<float>")).alias("vector"))
-        .orderBy("item_index"),
+        .select("item_index", F.coalesce("vector", F.array().cast("array<float>")).alias("vector")),
         config.ranker_runs.max_items,
         "vectors of the catalogue",
         "ranker_runs.max_items",
+        ["item_index"],
     )["vector"]
     lengths = sorted({len(vector) for vector in found})
     if len(lengths) != 1 or not lengths[0]:

@@ -46,7 +46,7 @@ def contenders(ranker_runs: DataFrame, promotions: DataFrame, run_date: date, co
 def challenger_id(ranker_runs: DataFrame, run_date: date) -> str | None:
     """The ranker trained in that night; None: none was."""
     trained = ranker_runs.where((F.col("run_date") == F.lit(run_date)) & (F.col("status") == "trained"))
-    found = collect_arrays(trained.select("ranker_id").orderBy("ranker_id"), 1, "rankers trained in one night")
+    found = collect_arrays(trained.select("ranker_id"), 1, "rankers trained in one night")
     return str(found["ranker_id"][0]) if len(found["ranker_id"]) else None
 
 

@@ -34,7 +34,7 @@ def build_rerank_weights(
     Gates are closed while nothing was ever promoted; without any ranker there is one row, anonymous, of no weights.
     """
     columns = ("live_id", "live_code_version", "promoted", "champion_id")
-    ledger = collect_arrays(promotions.select(*columns).orderBy("live_id"), 1, "ledger rows of one night")
+    ledger = collect_arrays(promotions.select(*columns), 1, "ledger rows of one night")
     live, version = str(ledger["live_id"][0]), ledger["live_code_version"][0]
     trusted = bool(ledger["promoted"][0]) or ledger["champion_id"][0] is not None
     if live == NO_RANKER:
