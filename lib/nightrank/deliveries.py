@@ -35,38 +35,58 @@ def judge_of(table: Table) -> Judge | None:
 
 
 def refuse_lost_rows(spark: SparkSession, config: Config, table: Table, night: Night) -> None:
-    """Raises ContractError where a file's rows are not what became of them, or where too many files cannot be read.
+    """Raises ContractError where a file's rows are not what became of them, or where too many files of a log cannot be
+    read.
 
-    Tells of fewer files that cannot be read.
+    Tells of fewer files that cannot be read, and of many events whose search never arrived.
     """
-    lost, unread = _files_in_short(read_table(spark, config.lake, table, night.first_arrival, night.run_date))
-    if lost:
+    for log_in_short in _logs_in_short(read_table(spark, config.lake, table, night.first_arrival, night.run_date)):
+        _refuse_lost(log_in_short, night)
+        _refuse_unreadable(log_in_short, night, config)
+        named, missing = log_in_short["query_ids"], log_in_short["without_search"]
+        if missing > config.manifest.warn_without_search * named:
+            log.warning("night=%s events_without_search=%.4f of=%d", night.run_date, missing / named, named)
+
+
+def _refuse_lost(log_in_short: Any, night: Night) -> None:
+    if lost := log_in_short["lost"]:
         raise ContractError(
             f"Night {night.run_date} is refused: expected the {lost['rows']} rows of file '{lost['source_file']}' in "
-            f"table 'events', found {lost['stored']}. Run the night again with --again; if it stays so, report it."
+            f"table '{log_in_short['input']}', found {lost['stored']}. Run the night again with --again; if it stays "
+            "so, report it."
         )
-    many, first = unread["files"], unread["first"]
-    if many > config.manifest.refuse_unreadable * unread["of"] and not config.source.allow_empty:
+
+
+def _refuse_unreadable(log_in_short: Any, night: Night, config: Config) -> None:
+    many, first, name = log_in_short["unread"], log_in_short["first"], log_in_short["input"]
+    if many > config.manifest.refuse_unreadable * log_in_short["files"] and not config.source.allow_empty:
         raise ContractError(
-            f"Night {night.run_date} is refused: expected files of events that can be read, found {many} that "
+            f"Night {night.run_date} is refused: expected files of {name} that can be read, found {many} that "
             f"cannot, first '{first}'. Deliver them again, or raise manifest.refuse_unreadable."
         )
     if many:
-        log.warning("night=%s unreadable_files=%d first=%s", night.run_date, many, first)
+        log.warning("night=%s input=%s unreadable_files=%d first=%s", night.run_date, name, many, first)
 
 
-def _files_in_short(files: DataFrame) -> tuple[Any, Any]:
-    """The first file that lost rows (None: none did), and of how many files how many cannot be read."""
+def _logs_in_short(files: DataFrame) -> list[Any]:
+    """Of each input: the first file that lost rows (None: none did), of how many delivered files how many cannot be
+    read, and of how many names of a search how many name none."""
     stored = F.col("good") + F.col("quarantined") + F.col("duplicates")
     lost = F.struct("source_file", "rows", stored.alias("stored"))
     unread = F.when(~F.col("readable"), F.col("source_file"))
-    found = files.agg(
-        F.min(F.when(F.col("rows") != stored, lost)).alias("lost"),
-        F.struct(F.count(unread).alias("files"), F.min(unread).alias("first"), F.count("*").alias("of")).alias(
-            "unread"
-        ),
-    ).collect()[0]
-    return found["lost"], found["unread"]
+    return (
+        files.groupBy("input")
+        .agg(
+            F.min(F.when(F.col("rows") != stored, lost)).alias("lost"),
+            F.count(unread).alias("unread"),
+            F.min(unread).alias("first"),
+            F.count_if(~F.col("readable") | (F.col("lines") > 0)).alias("files"),
+            F.sum("query_ids").alias("query_ids"),
+            F.sum("without_search").alias("without_search"),
+        )
+        .orderBy("input")
+        .collect()
+    )
 
 
 def refuse_odd_delivery(spark: SparkSession, config: Config, table: Table, night: Night) -> None:

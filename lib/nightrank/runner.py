@@ -13,6 +13,7 @@ from functools import partial
 from pyspark.sql import DataFrame, SparkSession
 
 from nightrank import tables
+from nightrank.broken_logs import broken_logs, leaving_out
 from nightrank.config import Config
 from nightrank.deliveries import judge_of
 from nightrank.errors import ContractError, NightrankError, TryAgainError, UsageError
@@ -20,7 +21,7 @@ from nightrank.explaining import explained
 from nightrank.faults import fail_point, refuse_faults
 from nightrank.lease import holding_lease
 from nightrank.nights import ONE_DAY, Night, bulk_night, ordinary_night
-from nightrank.resuming import Known, made_from, stands_already
+from nightrank.resuming import Known, Made, made_from, stands_already
 from nightrank.sources import read_raw
 from nightrank.stage_runs import FAILED, note_stages
 from nightrank.stages import JOBS, STAGES, Read, Stage
@@ -34,11 +35,13 @@ log = logging.getLogger("nightrank")
 
 @dataclass(frozen=True)
 class Run:
-    """What the stages of one run share: the lease's number, whether what stands is made again, commits seen so far."""
+    """What the stages of one run share: the lease's number, whether what stands is made again, commits seen so far, and
+    files of raw logs that break before their end."""
 
     fencing: int
     again: bool = False
     known: Known = field(default_factory=dict)
+    broken: set[str] = field(default_factory=set)
 
 
 def stages_named(what: str, config: Config) -> tuple[Stage, ...]:
@@ -174,11 +177,27 @@ def _note_stage(summary: Summary, stage: Stage, rows: int | None, seconds: float
 
 
 def run_stage(spark: SparkSession, config: Config, stage: Stage, night: Night, run: Run | None = None) -> int | None:
-    """How many rows the stage wrote for the night; None: they stood already. Without a run it is not asked."""
+    """How many rows the stage wrote for the night; None: they stood already. Without a run it is not asked.
+
+    Where a file of events or searches breaks before its end, the stage is begun again without it, once; the run's later
+    stages leave it out from the start.
+    """
     made = made_from(spark, config, stage, night, run.known) if run else {}
     if run and not run.again and stands_already(spark, config, stage, night, made, run.known):
         return None
     fail_point("before", stage.name)
+    broken = run.broken if run else set()
+    try:
+        return _make_stage(spark, leaving_out(config, broken), stage, night, made, run)
+    except Exception as error:
+        found = broken_logs(spark, config, stage, night, error)
+        if found <= broken:
+            raise
+        broken |= found
+    return _make_stage(spark, leaving_out(config, broken), stage, night, made, run)
+
+
+def _make_stage(spark: SparkSession, config: Config, stage: Stage, night: Night, made: Made, run: Run | None) -> int:
     frames = {read.parameter: _read(spark, config, read, night) for read in stage.reads}
     versions = _versions(spark, config, stage) if stage.published else {}
     built = stage.build(**frames, night=night, config=config)

@@ -61,7 +61,8 @@ class SourceConfig(Section):
     Of conventions without a query id (ga4, snowplow): search_lists matches the names of lists that are search results;
     within search_window_seconds a list answers its session's last term, and lists are pages of one search.
     rewritten_days: for how many days ga4 rewrites a day table (3); events.duplicates_window_nights is at least that.
-    left_out_files: how the paths of files of events end that are not to be read; the manifest tells of them.
+    left_out_files: how the paths of files of events and searches end that are not to be read; the manifest tells of
+    them. Files that break before their end are found and left out without being named here.
 
     people: who is one person with whom, and who has opted out, in the source's format whatever the convention; null:
     the shop has no such log. previous_key_file: the key before pseudonym_key_file, while that is being rotated.
@@ -209,9 +210,13 @@ class DeliveriesConfig(Section):
 
 
 class ManifestConfig(Section):
-    """refuse_unreadable: of which share of a night's files of events none may be more that cannot be read."""
+    """refuse_unreadable: of which share of a night's files of one log none may be more that cannot be read.
+
+    warn_without_search: more than this share of the accepted events that name a search name one that never arrived.
+    """
 
     refuse_unreadable: float = Field(default=0.05, ge=0, le=1)
+    warn_without_search: float = Field(default=0.05, ge=0, le=1)
 
 
 class StopWords(Section):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
+from math import ceil
 
 from nightrank.config import Config
 from nightrank.nights import BEGINNING, ONE_DAY, Night, window_start
@@ -110,6 +111,37 @@ def attribution_window(night: Night, config: Config) -> Span:
     """Arrivals that may belong to searches whose window closes tonight."""
     days = 1 + int(config.searches.attribution_hours // 24)
     return Span(night.first_arrival - timedelta(days=0 if night.bulk else days), night.run_date)
+
+
+def closing_arrivals(night: Night, config: Config) -> Span:
+    """Arrivals of which a search's window may close tonight, no night more."""
+    return Span(night.first_arrival - attribution_nights(config), night.run_date)
+
+
+def attributed_arrivals(night: Night, config: Config) -> Span:
+    """Arrivals whose searches' windows have closed by tonight, and not before.
+
+    None where a convention's events name no search: there it is this program that says which search they belong to.
+    """
+    last = night.run_date - attribution_nights(config)
+    first = night.first_arrival if night.bulk else last
+    return Span(first, last) if names_searches(config) else NOTHING
+
+
+def closed_by_then(night: Night, config: Config) -> Span:
+    """Nights in which searches closed that attributed_arrivals name: they may have arrived a window late."""
+    return Span(night.first_arrival - 2 * attribution_nights(config), night.run_date)
+
+
+def attribution_nights(config: Config) -> timedelta:
+    """How many nights after its arrival the window of a search has closed."""
+    return timedelta(days=ceil(config.searches.attribution_hours / 24))
+
+
+def names_searches(config: Config) -> bool:
+    """Whether events name their searches and the shop has a log of these."""
+    convention = config.source.convention
+    return convention in {"metarank", "ubi"} or (convention == "canonical" and config.source.searches is not None)
 
 
 def class_window(night: Night, config: Config) -> Span:

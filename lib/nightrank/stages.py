@@ -18,9 +18,12 @@ from nightrank.nights import Night
 from nightrank.spans import (
     Nights,
     arrivals,
+    attributed_arrivals,
     attribution_window,
     before_training_searches,
     class_window,
+    closed_by_then,
+    closing_arrivals,
     duplicates_window,
     earlier,
     everything,
@@ -75,7 +78,7 @@ class Read:
 
 
 def raw(name: str, nights: Nights) -> Read:
-    """A raw input: `raw_events`, `raw_event_lines`, `raw_searches`, `raw_items` or `raw_people`."""
+    """A raw input: `raw_events`, `raw_searches`, `raw_items` or `raw_people`; `raw_event_lines` and so on."""
     return Read(f"raw_{name}", None, nights)
 
 
@@ -114,10 +117,13 @@ STAGES: tuple[Stage, ...] = (
     Stage(t.ITEMS, "prepare", build_items, (raw("items", arrivals), of(t.ITEMS, previous_snapshot))),
     Stage(t.EVENTS, "prepare", build_events,
           (raw("events", arrivals), of(t.ITEMS, tonight), of(t.EVENTS, duplicates_window, accepted_only=False))),
-    Stage(t.MANIFEST, "prepare", build_manifest,
-          (raw("event_lines", arrivals), of(t.EVENTS, arrivals, accepted_only=False))),
     Stage(t.SEARCHES, "prepare", build_searches,
           (raw("searches", attribution_window), of(t.EVENTS, attribution_window, accepted_only=False))),
+    Stage(t.MANIFEST, "prepare", build_manifest,
+          (raw("event_lines", arrivals), raw("search_lines", closing_arrivals), raw("item_lines", arrivals),
+           of(t.EVENTS, arrivals, accepted_only=False), of(t.SEARCHES, arrivals, accepted_only=False),
+           of(t.ITEMS, tonight, accepted_only=False), of(t.EVENTS, attributed_arrivals, "attributed_events"),
+           of(t.SEARCHES, closed_by_then, "closed_searches", accepted_only=False))),
     Stage(t.QUERY_CLASSES, "prepare", build_query_classes, (of(t.SEARCHES, class_window), of(t.ITEMS, tonight))),
     Stage(t.PEOPLE, "prepare", build_people,
           (raw("people", since_previous), raw("events", rotating(since_previous)),

@@ -52,12 +52,15 @@ CATALOGUE = {
 # What an id says of itself: `link` and `unlink` (whose it is, other_id), `opt_out` and `opt_in`.
 WORD = {"ts": TIME, "user_id": STRING, "action": STRING, "other_id": STRING}
 RAW_EVENTS = columns(**EVENT, **PARSED, source_file=STRING)
-RAW_SEARCHES = columns(**SEARCH, **PARSED)
-RAW_ITEMS = columns(**CATALOGUE, **PARSED)
+# source_file: null where a row is no line's own: made of many, joined or derived.
+RAW_SEARCHES = columns(**SEARCH, **PARSED, source_file=STRING)
+RAW_ITEMS = columns(**CATALOGUE, **PARSED, source_file=STRING)
 RAW_PEOPLE = columns(**WORD, **PARSED)
-# A line of the events' files: how many rows of RAW_EVENTS it became, none where it is something else, as an impression
-# is. A file that cannot be read has one such row with null.
+# A line of a log's files: how many rows of RAW_EVENTS, RAW_SEARCHES or RAW_ITEMS it became, none where it is something
+# else, as an impression is. A file that cannot be read has one such row with null.
 RAW_EVENT_LINES = columns(source_file=STRING, arrived=DATE, event_rows=INT)
+RAW_SEARCH_LINES = columns(source_file=STRING, arrived=DATE, ts=TIME, search_rows=INT)
+RAW_ITEM_LINES = columns(source_file=STRING, arrived=DATE, item_rows=INT)
 TOUCHED = {"value": DOUBLE, "touched": DATE}
 CYCLE = {"buys": LONG, "days": LONG, "squared_days": LONG, "last": DATE, "touched": DATE}
 FIGURE = {
@@ -76,8 +79,9 @@ EVENTS = Table(
 )
 MANIFEST = Table(
     "manifest",
-    "each file of behaviour events as it was delivered: its lines, and what became of each row",
+    "each file of events, searches and items as it was delivered: its lines, and what became of each row",
     columns(
+        input=STRING,
         source_file=STRING,
         readable=FLAG,
         lines=LONG,
@@ -86,8 +90,10 @@ MANIFEST = Table(
         good=LONG,
         quarantined=LONG,
         duplicates=LONG,
+        query_ids=LONG,
+        without_search=LONG,
     ),
-    key=("source_file",),
+    key=("input", "source_file"),
     holds=Holds.CHANGE,
     may_be_empty=True,
     unhashed=("source_file",),
@@ -95,20 +101,33 @@ MANIFEST = Table(
 ITEMS = Table(
     "items",
     "the catalogue as of the night: clean text, facets, content hash",
-    columns(**CATALOGUE, rating_shrunk=DOUBLE, text=STRING, facets=STRINGS, content_hash=STRING, **QUARANTINE),
+    columns(
+        **CATALOGUE,
+        rating_shrunk=DOUBLE,
+        text=STRING,
+        facets=STRINGS,
+        content_hash=STRING,
+        source_file=STRING,
+        delivered_in=STRINGS,
+        **QUARANTINE,
+    ),
     key=("item_id",),
     holds=Holds.SNAPSHOT,
     partitions=("accepted",),
     keep_nights=35,
+    unhashed=("source_file", "delivered_in"),
 )
 SEARCHES = Table(
     "searches",
     "searches whose attribution window has closed: query, slate, graded gains",
-    columns(**{**SEARCH, "slate": rows(**SHOWN, gain=DOUBLE)}, normalised_query=STRING, **QUARANTINE),
+    columns(
+        **{**SEARCH, "slate": rows(**SHOWN, gain=DOUBLE)}, normalised_query=STRING, source_file=STRING, **QUARANTINE
+    ),
     key=("query_id",),
     holds=Holds.CHANGE,
     partitions=("accepted",),
     may_be_empty=True,
+    unhashed=("source_file",),
 )
 QUERY_CLASSES = Table(
     "query_classes",

@@ -14,8 +14,8 @@ from nightrank.stages import Stage
 from nightrank.storage import address
 
 log = logging.getLogger("nightrank")
-# The lines that the manifest counts are those of the events' files.
-SAME_FILES = {"raw_event_lines": "raw_events"}
+# The lines that the manifest counts are those of the same files.
+SAME_FILES = {"raw_event_lines": "raw_events", "raw_search_lines": "raw_searches", "raw_item_lines": "raw_items"}
 MadeFrom = Mapping[str, Mapping[str, str]]
 
 

@@ -18,6 +18,7 @@ import test_ga4
 import test_metarank
 import test_snowplow
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
 from nightrank.config import Config
 from nightrank.nights import ordinary_night
@@ -26,10 +27,10 @@ from nightrank.steps.events import build_events
 from nightrank.steps.items import build_items
 from nightrank.steps.manifest import build_manifest
 from nightrank.steps.searches import build_searches
-from nightrank.tables import EVENTS, ITEMS
+from nightrank.tables import EVENTS, ITEMS, SEARCHES
 
 NIGHT = date(2026, 1, 3)
-KINDS = ("events", "event_lines", "searches", "items")
+KINDS = ("events", "event_lines", "searches", "search_lines", "items", "item_lines")
 GENERATED = 10_000
 RAW = "\x01raw"  # marks what is written as it is, as JSON has no such value
 ODD: tuple[Any, ...] = (
@@ -72,6 +73,15 @@ LINES: dict[str, list[dict[str, Any]]] = {
     "ga4": [test_ga4.CLICK, test_ga4.SEEN, test_ga4.FIRST_PAGE, test_ga4.BOUGHT],
     "metarank": [test_metarank.CLICK, test_metarank.RANKING, test_metarank.ITEM, test_metarank.USER],
     "snowplow": [test_snowplow.CLICK, test_snowplow.SEARCHED, test_snowplow.RESULTS, test_snowplow.BOUGHT],
+}
+
+# Of which inputs a row is a line. There is no search log beside the events', and a catalogue is one of JSON lines.
+OF_LINES = {
+    "canonical": {"events", "items"},
+    "ubi": {"events", "searches", "items"},
+    "ga4": {"events", "items"},
+    "metarank": {"events", "searches", "items"},
+    "snowplow": {"events", "items"},
 }
 
 
@@ -132,19 +142,28 @@ def test_every_line_is_read_and_every_row_judged(spark: SparkSession, tmp_path: 
     (tmp_path / str(NIGHT)).write_bytes(b"\n".join(written))
     log = f"{tmp_path}/{{run_date}}"
     source = {"convention": convention, "format": "json", "events": log, "searches": None, "items": log}
-    config = Config.model_validate({"source": source})
+    # Windows close on the day of the search.
+    config = Config.model_validate({"source": source, "searches": {"attribution_hours": 0.01}})
     night = ordinary_night(NIGHT, ())
     raw = {kind: read_raw(spark, kind, config, NIGHT, NIGHT, NIGHT) for kind in KINDS}
     items = build_items(raw["items"], spark.createDataFrame([], ITEMS.schema), night, config)
     seen = spark.createDataFrame([], EVENTS.schema)
+    items = items.withColumn("run_date", F.lit(NIGHT)).localCheckpoint()
     events = build_events(raw["events"], items.where("accepted"), seen, night, config).localCheckpoint()
-    searches = build_searches(raw["searches"], events.where("accepted"), night, config)
+    searches = build_searches(raw["searches"], events.where("accepted"), night, config).localCheckpoint()
     for judged_name, judged in (("items", items), ("events", events), ("searches", searches)):
         good = judged.where("accepted")
         key = {"items": "item_id", "events": "event_id", "searches": "query_id"}[judged_name]
         assert good.groupBy(key).count().where("count > 1").isEmpty()
-    (file,) = build_manifest(raw["event_lines"], events, night, config).collect()
-    # Counted without Spark; of the other logs some lines are no events.
-    assert (file.run_date, file.readable, file.lines) == (NIGHT, True, len(written))
-    assert file.rows == file.good + file.quarantined + file.duplicates > 0
-    assert file.other_lines == 0 if convention == "canonical" else file.other_lines > 0
+    counted = {f"raw_{kind}": raw[kind] for kind in KINDS if kind.endswith("_lines")}
+    stood = {"events": events, "searches": searches, "items": items}
+    asked = {"attributed_events": seen, "closed_searches": spark.createDataFrame([], SEARCHES.schema)}
+    files = build_manifest(**counted, **stood, **asked, night=night, config=config).collect()
+    # Lines counted without Spark. Of searches: those that no line names are joined and of none, and others of no file.
+    assert {file.input for file in files} == OF_LINES[convention]
+    for file in files:
+        assert (file.run_date, file.readable) == (NIGHT, True)
+        assert file.lines == len(written)
+        assert file.rows == file.good + file.quarantined + file.duplicates > 0
+    others = {file.input: file.other_lines for file in files}
+    assert (others["events"] > 0) == (convention != "canonical")

@@ -10,40 +10,50 @@ from types import ModuleType
 from pyspark.sql import DataFrame, SparkSession
 
 from nightrank.config import Config
+from nightrank.errors import ContractError
 from nightrank.sources import canonical, ga4, metarank, orders, snowplow, ubi
+from nightrank.sources.broken import breaks, broken_among, file_named
 from nightrank.sources.people import read_people
-from nightrank.sources.reading import Arrivals, Spoilt, files_of, spoilt_files
-from nightrank.tables import RAW_EVENT_LINES
+from nightrank.sources.reading import Arrivals, Spoilt, files_of, spoilt_files, without_scheme
+from nightrank.tables import RAW_EVENT_LINES, RAW_ITEM_LINES, RAW_SEARCH_LINES
 
 CONVENTIONS: dict[str, ModuleType] = {
     "canonical": canonical, "ga4": ga4, "metarank": metarank, "orders": orders, "snowplow": snowplow, "ubi": ubi,
 }  # fmt: skip
-# What is read from source.events, of which a file that cannot be read is left out, to be told of in the manifest.
-OF_EVENTS = ("events", "event_lines")
+# What the lines of a log's files are counted as; a convention whose rows are no lines of their own does not read them.
+LINES = {"event_lines": RAW_EVENT_LINES, "search_lines": RAW_SEARCH_LINES, "item_lines": RAW_ITEM_LINES}
+# Logs of which a file that cannot be read is left out, to be told of in the manifest: what it held is evidence that is
+# missing. Without a part of its catalogue a shop would lose items and with them their events; without a file of
+# `people` an opt-out: these are refused.
+LEFT_OUT, REFUSED = ("events", "searches"), ("items", "people")
 
 
 def read_raw(spark: SparkSession, kind: str, config: Config, first: date, last: date, tonight: date) -> DataFrame:
     """The raw rows of `kind` that arrived in first..last: RAW_EVENTS, RAW_SEARCHES, RAW_ITEMS or RAW_PEOPLE exactly.
 
-    `event_lines` are RAW_EVENT_LINES: the lines that the events came from, and a row without event_rows for each file
-    of theirs that cannot be read. Of the other kinds such a file is refused.
+    `event_lines`, `search_lines` and `item_lines` are LINES: those that the rows came from, and for each file of
+    source.events and of source.searches that cannot be read one without a number of rows. A log that holds events and
+    searches is one of events there.
 
     Rows of a path with `{run_date}` arrive with it; those of a static log on the date of their own ts, or `tonight`
     where that cannot be read; a static catalogue arrives whole. Nothing is dropped but what is no row of the kind.
     Raises InputMissingError (no path for tonight) and ContractError (no rows, missing columns, wrong types).
     """
-    asked, source = Arrivals(first, last, tonight), config.source
+    asked = Arrivals(first, last, tonight)
     if kind == "people":
         return read_people(spark, config, asked)
-    spoilt: Spoilt = {}
-    if kind in OF_EVENTS:
-        spoilt = spoilt_files(spark, source.events, source.format == "parquet", source.left_out_files, asked)
-    read = getattr(CONVENTIONS[source.convention], f"read_{kind}")
-    frame: DataFrame = read(spark, config, replace(asked, left_out=frozenset(spoilt)))
-    if kind == "event_lines" and spoilt:
-        unread = [(path, night, None) for path, night in sorted(spoilt.items())]
-        return frame.unionByName(spark.createDataFrame(unread, RAW_EVENT_LINES))
-    return frame
+    read = getattr(CONVENTIONS[config.source.convention], f"read_{kind}", None)
+    if read is None:
+        return spark.createDataFrame([], LINES[kind])
+    spoilt = {name: _spoilt(spark, config, name, asked) for name in LEFT_OUT}
+    left_out = frozenset(path for paths in spoilt.values() for path in paths)
+    frame: DataFrame = read(spark, config, replace(asked, left_out=left_out))
+    told = {"event_lines": spoilt["events"], "search_lines": spoilt["searches"]}.get(kind, {})
+    unread = [(path, night) for path, night in sorted(told.items()) if first <= night <= last]
+    if not unread:
+        return frame
+    unread_files = spark.createDataFrame(unread, "source_file string, arrived date")
+    return frame.unionByName(unread_files, allowMissingColumns=True)
 
 
 def listing(spark: SparkSession, config: Config, first: date, last: date) -> str:
@@ -51,8 +61,59 @@ def listing(spark: SparkSession, config: Config, first: date, last: date) -> str
 
     A convention whose nights also read files of days before them says of how many: looks_back(config).
     """
-    looks_back = getattr(CONVENTIONS[config.source.convention], "looks_back", None)
-    since = first - timedelta(days=looks_back(config)) if looks_back else first
-    templates = (config.source.events, config.source.searches, config.source.items, config.source.people)
+    since = _read_since(config, first)
+    templates = (_template(config, name) for name in (*LEFT_OUT, *REFUSED))
     files = sorted({file for template in templates if template for file in files_of(spark, template, since, last)})
     return hashlib.sha256(repr(files).encode()).hexdigest()[:16]
+
+
+def broken_files(spark: SparkSession, config: Config, first: date, last: date, error: Exception) -> tuple[str, ...]:
+    """The files of events and searches that those nights read and that break before their end, where `error` says
+    that one of them could not be read; else none.
+
+    Each file is read to its end: what the log holds is read once more, and only then. Raises ContractError where the
+    file that broke is one of REFUSED.
+    """
+    named, since = file_named(error), _read_since(config, first)
+    if named is None:
+        return ()
+    files = {name: _paths(spark, _template(config, name), since, last) for name in (*LEFT_OUT, *REFUSED)}
+    if any(named in map(without_scheme, files[name]) for name in LEFT_OUT):
+        return broken_among(spark, {path: _is_parquet(config, name) for name in LEFT_OUT for path in files[name]})
+    for name in REFUSED:
+        whole = [path for path in files[name] if without_scheme(path) == named]
+        if whole and breaks(spark, whole[0], _is_parquet(config, name)):
+            raise ContractError(
+                f"File '{whole[0]}' cannot be used: expected a whole file of source.{name}, found one that breaks "
+                "before its end. Nothing may be missing of this log, so no part of it is left out: deliver it again."
+            )
+    return ()
+
+
+def _spoilt(spark: SparkSession, config: Config, name: str, asked: Arrivals) -> Spoilt:
+    """The files of a log that cannot be read, of the nights asked for and of those before them that are read too."""
+    template = _template(config, name)
+    # The file of a log that holds both is one of events.
+    if template is None or (name != "events" and template == config.source.events):
+        return {}
+    wider = replace(asked, first=_read_since(config, asked.first))
+    return spoilt_files(spark, template, _is_parquet(config, name), config.source.left_out_files, wider)
+
+
+def _template(config: Config, name: str) -> str | None:
+    template: str | None = getattr(config.source, name)
+    return template
+
+
+def _paths(spark: SparkSession, template: str | None, first: date, last: date) -> list[str]:
+    return [path for path, *_ in files_of(spark, template, first, last)] if template else []
+
+
+def _is_parquet(config: Config, name: str) -> bool:
+    """Whether a log's files are Parquet: the catalogue is JSON lines but in the canonical convention."""
+    return config.source.format == "parquet" and (name != "items" or config.source.convention == "canonical")
+
+
+def _read_since(config: Config, first: date) -> date:
+    looks_back = getattr(CONVENTIONS[config.source.convention], "looks_back", None)
+    return first - timedelta(days=looks_back(config)) if looks_back else first

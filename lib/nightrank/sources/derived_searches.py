@@ -7,7 +7,7 @@ from datetime import date
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from nightrank.contract import INT, STRINGS
+from nightrank.contract import INT, STRING, STRINGS
 from nightrank.sections import SearchesConfig
 from nightrank.tables import SEARCH
 
@@ -77,7 +77,8 @@ def _slates(drawn: DataFrame) -> DataFrame:
         .withColumn("derived", F.lit(True))
         .withColumn("problems", F.array().cast(STRINGS))
     )
-    unsaid = {name: F.lit(None).cast(kind) for name, kind in SEARCH.items() if name not in searches.columns}
+    columns = {**SEARCH, "source_file": STRING}
+    unsaid = {name: F.lit(None).cast(kind) for name, kind in columns.items() if name not in searches.columns}
     return searches.withColumns(unsaid)
 
 

@@ -38,6 +38,7 @@ def listed_searches(listed: DataFrame, window_seconds: int) -> DataFrame:
         "policy_id": F.lit(None).cast(STRING),
         "derived": F.lit(False),
         "problems": F.array().cast(STRINGS),
+        "source_file": F.lit(None).cast(STRING),
     }
     return runs.withColumns(made).select("session_key", "list_name", *RAW_SEARCHES.names)
 

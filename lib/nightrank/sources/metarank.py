@@ -14,7 +14,16 @@ from nightrank.config import Config
 from nightrank.contract import DOUBLE, FLAG, INT, LONG, STRING, TIME, columns, rows
 from nightrank.sources.parsing import BAD, any_of, filled, ill_typed, moment, parsed_lines, problems, typed
 from nightrank.sources.reading import Arrivals, arriving, read_lines
-from nightrank.tables import ANONYMOUS, CATALOGUE, RAW_EVENT_LINES, RAW_EVENTS, RAW_ITEMS, RAW_SEARCHES
+from nightrank.tables import (
+    ANONYMOUS,
+    CATALOGUE,
+    RAW_EVENT_LINES,
+    RAW_EVENTS,
+    RAW_ITEM_LINES,
+    RAW_ITEMS,
+    RAW_SEARCH_LINES,
+    RAW_SEARCHES,
+)  # fmt: skip
 
 ACTIONS = {
     "click": "click", "impression_click": "click", "view": "view", "cart": "cart", "add_to_cart": "cart",
@@ -75,9 +84,7 @@ def read_searches(spark: SparkSession, config: Config, asked: Arrivals) -> DataF
 
     Metarank's log says what the shop's engine ranked: positions are places in it, the score is its relevancy.
     """
-    rankings = _lines(spark, config.source.searches or config.source.events, asked, config).where(
-        (F.col("event") == RANKING) & _field("fields", "query").isNotNull()
-    )
+    rankings = _lines(spark, config.source.searches or config.source.events, asked, config).where(_is_search())
     ill_score = F.exists("items", lambda one: ill_typed(_score(one), DOUBLE))
     return (
         rankings.withColumn("problems", problems(_time_is_ill(), F.coalesce(ill_score, F.lit(False))))
@@ -91,10 +98,19 @@ def read_searches(spark: SparkSession, config: Config, asked: Arrivals) -> DataF
     )
 
 
+def read_search_lines(spark: SparkSession, config: Config, asked: Arrivals) -> DataFrame:
+    """RAW_SEARCH_LINES: what is no ranking with a query is no row."""
+    lines = _lines(spark, config.source.searches or config.source.events, asked, config)
+    return lines.withColumn("search_rows", _is_search().cast(INT)).select(*RAW_SEARCH_LINES.names)
+
+
+def _is_search() -> Column:
+    return F.coalesce(F.col("event") == RANKING, F.lit(False)) & _field("fields", "query").isNotNull()
+
+
 def read_items(spark: SparkSession, config: Config, asked: Arrivals) -> DataFrame:
     """RAW_ITEMS: every item event, each a whole version of its item as of its time."""
-    path = config.source.items or config.source.events
-    items = _lines(spark, path, asked, config).where(F.col("event") == ITEM)
+    items = _lines(spark, config.source.items or config.source.events, asked, config).where(_is_item())
     wrong = [_time_is_ill(), *[ill_typed(_field("fields", name), kind) for name, kind in COLUMNS.items()]]
     told = {name: typed(_field("fields", name), kind) for name, kind in COLUMNS.items()}
     unsaid = {
@@ -110,6 +126,16 @@ def read_items(spark: SparkSession, config: Config, asked: Arrivals) -> DataFram
         .withColumn("updated_at", F.col("ts"))
         .select(*RAW_ITEMS.names)
     )
+
+
+def read_item_lines(spark: SparkSession, config: Config, asked: Arrivals) -> DataFrame:
+    """RAW_ITEM_LINES: what is no item event is no row."""
+    lines = _lines(spark, config.source.items or config.source.events, asked, config)
+    return lines.withColumn("item_rows", _is_item().cast(INT)).select(*RAW_ITEM_LINES.names)
+
+
+def _is_item() -> Column:
+    return F.coalesce(F.col("event") == ITEM, F.lit(False))
 
 
 def _lines(spark: SparkSession, path: str, asked: Arrivals, config: Config) -> DataFrame:

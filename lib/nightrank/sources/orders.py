@@ -66,7 +66,8 @@ def read_items(spark: SparkSession, config: Config, asked: Arrivals) -> DataFram
         "category": F.coalesce("category", head_noun(F.col("title"), config.words)),
         "problems": F.array().cast(STRINGS),
     }
-    unsaid = {name: F.lit(None).cast(kind) for name, kind in CATALOGUE.items() if name not in items.columns}
+    columns = {**CATALOGUE, "source_file": STRING}
+    unsaid = {name: F.lit(None).cast(kind) for name, kind in columns.items() if name not in items.columns}
     return items.withColumns({**known, **unsaid}).select(*RAW_ITEMS.names)
 
 

@@ -24,7 +24,6 @@ FORMS = {
 # A Parquet file begins and ends with this word; between them is the length of its footer.
 PARQUET, SMALLEST_PARQUET = b"PAR1", 12
 LOOKS_AT_ONCE = 16
-# Hadoop writes file:/a, Spark file:///a; without the scheme both are a.
 SCHEME = "^[A-Za-z][A-Za-z0-9+.-]*:/*"
 # The night of each file that cannot be read, by its path.
 Spoilt = dict[str, date]
@@ -176,6 +175,11 @@ def is_dated(template: str) -> bool:
     return any(word in template for word in FORMS)
 
 
+def without_scheme(path: str) -> str:
+    """A path from its first folder on: Hadoop writes file:/a, Spark file:///a; without the scheme both are a."""
+    return re.sub(SCHEME, "", path)
+
+
 def _of_night(template: str, night: date) -> str:
     for word, (form, *_) in FORMS.items():
         template = template.replace(word, night.strftime(form))
@@ -193,13 +197,13 @@ def _matching(spark: SparkSession, template: str) -> tuple[list[str], Naming | N
     pattern = jvm.org.apache.hadoop.fs.Path(_any_night(template))
     system = pattern.getFileSystem(_hadoop(spark))
     statuses = system.globStatus(pattern) or []
-    parts = re.sub(SCHEME, "", system.makeQualified(pattern).toString()).split("/")
+    parts = without_scheme(system.makeQualified(pattern).toString()).split("/")
     named = [Naming(at, day) for at, part in enumerate(parts) for _, glob, day in FORMS.values() if glob in part]
     return sorted(status.getPath().toString() for status in statuses), next(iter(named), None)
 
 
 def _night_of(path: str, naming: Naming) -> date | None:
-    found = re.search(naming.pattern, re.sub(SCHEME, "", path).split("/")[naming.part])
+    found = re.search(naming.pattern, without_scheme(path).split("/")[naming.part])
     try:
         return date(*map(int, found.groups())) if found else None
     except ValueError:

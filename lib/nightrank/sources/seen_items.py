@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from nightrank.contract import STRINGS
+from nightrank.contract import STRING, STRINGS
 from nightrank.tables import CATALOGUE, RAW_ITEMS
 
 SAID = ("title", "description", "brand", "category", "price")
@@ -27,5 +27,6 @@ def seen_items(seen: DataFrame) -> DataFrame:
         .withColumn("title", F.coalesce("title", "item_id"))
         .withColumn("problems", F.array().cast(STRINGS))
     )
-    unsaid = {name: F.lit(None).cast(kind) for name, kind in CATALOGUE.items() if name not in newest.columns}
+    columns = {**CATALOGUE, "source_file": STRING}
+    unsaid = {name: F.lit(None).cast(kind) for name, kind in columns.items() if name not in newest.columns}
     return newest.withColumns(unsaid).select(*RAW_ITEMS.names)

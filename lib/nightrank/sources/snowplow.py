@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 
 from nightrank.config import Config
 from nightrank.contract import DOUBLE, INT, STRING, STRINGS, TIME, columns, rows
-from nightrank.sources.canonical import read_catalogue
+from nightrank.sources.canonical import read_catalogue, read_catalogue_lines
 from nightrank.sources.lists import LISTED, listed_searches, rows_of_items, with_query_ids
 from nightrank.sources.parsing import filled
 from nightrank.sources.reading import Arrivals, arriving
@@ -89,6 +89,11 @@ def read_items(spark: SparkSession, config: Config, asked: Arrivals) -> DataFram
             F.when(~F.isnan("product.price"), F.col("product.price")).alias("price"),
         )
     )
+
+
+def read_item_lines(spark: SparkSession, config: Config, asked: Arrivals) -> DataFrame:
+    """RAW_ITEM_LINES of the catalogue; none without one, as an item is then made of many lines."""
+    return read_catalogue_lines(spark, config, asked, "json")
 
 
 def looks_back(_: Config) -> int:

@@ -87,7 +87,7 @@ def read_parquet(
         # Every footer is read: without it a column that some nights lack, or a file without bytes, is lost in silence.
         frame = spark.read.option("mergeSchema", "true").parquet(*found.paths)
     except (PySparkException, Py4JJavaError) as error:
-        raise ContractError(f"Source '{template}' cannot be used: {_cause(error)}. Deliver it again.") from None
+        raise ContractError(f"Source '{template}' cannot be used: {_cause(error)}. Deliver it again.") from error
     frame = frame.select("*", *provenance(found))
     refuse_rowless(frame, template, asked, allow_empty)
     return frame

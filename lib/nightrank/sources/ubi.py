@@ -10,12 +10,12 @@ from pyspark.sql import functions as F
 
 from nightrank.config import Config
 from nightrank.contract import DOUBLE, INT, STRING, STRINGS, TIME, columns
-from nightrank.sources.canonical import read_catalogue
+from nightrank.sources.canonical import read_catalogue, read_catalogue_lines
 from nightrank.sources.parsing import BAD, filled, ill_typed, moment, parsed_lines, problems, typed
 from nightrank.sources.reading import Arrivals, arriving, read_lines
 from nightrank.sources.seen_items import seen_items
 from nightrank.sources.ubi_slates import HIT_IDS, slate, slate_is_ill_typed, with_shown
-from nightrank.tables import ANONYMOUS, RAW_EVENT_LINES, RAW_EVENTS, RAW_SEARCHES
+from nightrank.tables import ANONYMOUS, RAW_EVENT_LINES, RAW_EVENTS, RAW_SEARCH_LINES, RAW_SEARCHES
 
 ACTIONS = {
     "click": "click", "item_click": "click", "product_click": "click", "add_to_cart": "cart", "cart": "cart",
@@ -66,13 +66,24 @@ def read_event_lines(spark: SparkSession, config: Config, asked: Arrivals) -> Da
     return lines.withColumn("event_rows", _is_behaviour(config).cast(INT)).select(*RAW_EVENT_LINES.names)
 
 
+def read_search_lines(spark: SparkSession, config: Config, asked: Arrivals) -> DataFrame:
+    """RAW_SEARCH_LINES: in a file that holds both, events are no rows."""
+    lines = _lines(spark, config.source.searches or config.source.events, asked, config)
+    is_query = _is_document() & ~_is_event(config) if _is_shared(config) else _is_document()
+    return lines.withColumn("search_rows", is_query.cast(INT)).select(*RAW_SEARCH_LINES.names)
+
+
+def read_item_lines(spark: SparkSession, config: Config, asked: Arrivals) -> DataFrame:
+    """RAW_ITEM_LINES of the catalogue; none without one, as an item is then made of many lines."""
+    return read_catalogue_lines(spark, config, asked, "json")
+
+
 def read_searches(spark: SparkSession, config: Config, asked: Arrivals) -> DataFrame:
     """RAW_SEARCHES: the slate is the query's hit ids, else its impressions by ordinal.
 
     Queries lie in source.searches, or among the events where that is null or names the same path.
     """
-    path = config.source.searches or config.source.events
-    shared = path == config.source.events
+    path, shared = config.source.searches or config.source.events, _is_shared(config)
     documents = _documents(spark, path, asked, config)
     queries = documents.filter(~_is_event(config)) if shared else documents
     events = documents if shared else _documents(spark, config.source.events, asked, config)
@@ -127,8 +138,11 @@ def _is_behaviour(config: Config) -> Column:
 
 def _is_event(config: Config) -> Column:
     """In a shared file a document without action_name but with a query_id is a query; a broken line is an event."""
-    shared = config.source.searches in {None, config.source.events}
-    return F.col("action_name").isNotNull() | F.col("query_id").isNull() if shared else F.lit(True)
+    return F.col("action_name").isNotNull() | F.col("query_id").isNull() if _is_shared(config) else F.lit(True)
+
+
+def _is_shared(config: Config) -> bool:
+    return config.source.searches in {None, config.source.events}
 
 
 def _item_id(config: Config) -> Column:

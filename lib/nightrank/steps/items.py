@@ -29,17 +29,25 @@ def build_items(raw_items: DataFrame, items: DataFrame, night: Night, config: Co
 
     raw_items: RAW_ITEMS of the arrivals; items: the snapshot before. The newest accepted version of an item wins
     (updated_at, one without it being the oldest; then arrival; then a hash of its columns); a quarantined one replaces
-    nothing. With items.full_catalogue only what arrived on run_date stays.
+    nothing. With items.full_catalogue only what arrived on run_date is taken, and only that stays.
+
+    source_file: the file that tonight's version came in; null where the version stood before. delivered_in: the files
+    of all good versions that arrived, an entry each, whichever of them stands.
     """
-    arrived = _judged(raw_items, config)
+    arrived = _judged(raw_items.filter(is_taken(night, config)), config)
     good = arrived.filter(F.size("reasons") == 0).drop("reasons")
-    accepted = _completed(_standing(good, items, night, config), config)
+    accepted = _completed(_standing(good, items, config), config)
     quarantined = arrived.filter(F.size("reasons") > 0)
     return (
         _described(accepted, config.items, True)
         .unionByName(_described(quarantined, config.items, False), allowMissingColumns=True)
         .select(*ITEMS.columns.names)
     )
+
+
+def is_taken(night: Night, config: Config) -> Column:
+    """Whether what arrived counts: a whole catalogue makes those that a bulk load finds before it void."""
+    return F.col("arrived") == F.lit(night.run_date) if config.items.full_catalogue else F.lit(True)
 
 
 def _judged(raw_items: DataFrame, config: Config) -> DataFrame:
@@ -59,7 +67,7 @@ def _judged(raw_items: DataFrame, config: Config) -> DataFrame:
     )
 
 
-def _standing(good: DataFrame, items: DataFrame, night: Night, config: Config) -> DataFrame:
+def _standing(good: DataFrame, items: DataFrame, config: Config) -> DataFrame:
     """The newest version of each item: CATALOGUE, its normalised words, and kept: last night's keywords if they stay.
 
     One Exchange by item_id. Counts of words and means of ratings are taken from these rows as well, and as the whole
@@ -68,14 +76,21 @@ def _standing(good: DataFrame, items: DataFrame, night: Night, config: Config) -
     """
     known = items.withColumns({"arrived": F.col("run_date"), "last": _last_keywords(config)})
     versions = known.select(*CATALOGUE, "arrived", "last").unionByName(good, allowMissingColumns=True)
-    order = F.struct("updated_at", "arrived", F.sha2(F.to_json(F.struct(*CATALOGUE)), 256))
+    order = F.struct("updated_at", "arrived", F.sha2(F.to_json(F.struct(*CATALOGUE)), 256), "source_file")
     if config.items.full_catalogue:
-        order = F.when(F.col("last").isNull() & (F.col("arrived") == F.lit(night.run_date)), order)
-    version = F.struct(*[name for name in CATALOGUE if name != "item_id"], *_normalised(config), _content(config))
-    newest = versions.groupBy("item_id").agg(F.max_by(version, order).alias("version"), F.max("last").alias("last"))
-    standing = newest.where(F.col("version").isNotNull()).select("item_id", evaluated_once(F.struct("version", "last")))
+        order = F.when(F.col("last").isNull(), order)
+    told = [name for name in (*CATALOGUE, "source_file") if name != "item_id"]
+    version = F.struct(*told, *_normalised(config), _content(config))
+    newest = versions.groupBy("item_id").agg(
+        F.max_by(version, order).alias("version"),
+        F.max("last").alias("last"),
+        F.array_sort(F.collect_list("source_file")).alias("delivered_in"),
+    )
+    kept = F.struct("version", "last", "delivered_in")
+    standing = newest.where(F.col("version").isNotNull()).select("item_id", evaluated_once(kept))
     unchanged = F.col("last.content") == F.col("version.content")
-    return standing.select("item_id", "version.*", F.when(unchanged, F.col("last.keywords")).alias("kept"))
+    keywords_kept = F.when(unchanged, F.col("last.keywords")).alias("kept")
+    return standing.select("item_id", "version.*", "delivered_in", keywords_kept)
 
 
 def _completed(standing: DataFrame, config: Config) -> DataFrame:

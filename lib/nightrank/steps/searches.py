@@ -45,12 +45,12 @@ def _judged(raw_searches: DataFrame, config: Config) -> DataFrame:
     """Searches with slate in order, reasons and run_date; duplicates are sought before other nights are left out."""
     return (
         raw_searches.select(*RAW_SEARCHES.names)
-        .withColumn("_hash", F.xxhash64(*RAW_SEARCHES.names))
+        .withColumn("_hash", F.xxhash64(*[name for name in RAW_SEARCHES.names if name != "source_file"]))
         .withColumn("slate", _in_order(config.searches.longest_slate))
         .withColumn("reasons", reasons(F.col("problems"), _conditions(config)))
         .withColumn("_turn", F.row_number().over(_same_search()))
         .withColumn("reasons", reasons(F.col("reasons"), {"duplicate": _is_duplicate()}))
-        .withColumn("run_date", _closing_night(config))
+        .withColumn("run_date", closing_night(config))
     )
 
 
@@ -89,17 +89,18 @@ def _same_search() -> WindowSpec:
     good_first = F.size("reasons") > 0
     # Rows without an id are no duplicates of each other: each is its own group.
     group = F.coalesce("query_id", F.col("_hash").cast("string"))
-    return Window.partitionBy(group).orderBy(good_first, "arrived", "_hash")
+    return Window.partitionBy(group).orderBy(good_first, "arrived", "_hash", "source_file")
 
 
 def _is_duplicate() -> Column:
     return F.col("query_id").isNotNull() & (F.col("_turn") > 1)
 
 
-def _closing_night(config: Config) -> Column:
-    """The later of arrival and the window's last day; a time that cannot be trusted closes nothing: the arrival."""
+def closing_night(config: Config) -> Column:
+    """Of ts and arrived: the later of arrival and the window's last day; a time that cannot be trusted closes nothing:
+    the arrival."""
     closes = F.to_date(F.col("ts") + attribution(config))
-    trusted = ~F.array_contains("reasons", "impossible_time")
+    trusted = ~impossible_time(config.events.earliest)
     return F.when(trusted, F.greatest("arrived", closes)).otherwise(F.col("arrived"))
 
 
