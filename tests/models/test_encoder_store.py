@@ -27,7 +27,7 @@ def config(tmp_path: Path, tiny_bert: Path) -> Config:
         }
     )
     with connected(settings) as (_, client):
-        run = client.create_run("0")
+        run = client.create_run(client.create_experiment("encoders", (tmp_path / "artefacts").as_uri()))
         client.log_artifacts(run.info.run_id, str(tiny_bert), "encoder")
         client.create_registered_model("shop-encoder")
         client.create_model_version("shop-encoder", f"{run.info.artifact_uri}/encoder", run_id=run.info.run_id)
@@ -61,7 +61,7 @@ def test_what_is_no_encoder_or_not_there_is_refused(config: Config, tmp_path: Pa
         with_kept_encoders(nowhere)
     (tmp_path / "other").write_text("no model")
     with connected(config) as (_, client):
-        run = client.create_run("0")
+        run = client.create_run(client.get_experiment_by_name("encoders").experiment_id)
         client.log_artifact(run.info.run_id, str(tmp_path / "other"), "other")
     other = config.model_copy(update={"item_embeddings": EncoderConfig(model=f"runs:/{run.info.run_id}/other")})
     with pytest.raises(ContractError, match=r"expected one folder with config\.json and \*\.safetensors, found 0"):
