@@ -101,10 +101,13 @@ def fetch_folder(config: Config, address: str, folder: str) -> Path:
     Raises ContractError where MLflow keeps nothing there, and TryAgainError as log_ranker does.
     """
 
+    tracking = config.mlflow.tracking_uri
+
     def fetched() -> Path:
         with connected(config) as (mlflow, _):
             try:
-                return Path(mlflow.artifacts.download_artifacts(address, dst_path=folder))
+                stores = {"tracking_uri": tracking, "registry_uri": config.mlflow.registry_uri or tracking}
+                return Path(mlflow.artifacts.download_artifacts(address, dst_path=folder, **stores))
             except mlflow.exceptions.MlflowException as error:
                 if error.error_code not in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
                     raise

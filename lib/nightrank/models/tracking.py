@@ -113,7 +113,6 @@ def connected(config: Config) -> Iterator[tuple[Any, Any]]:
     if database:
         database.parent.mkdir(parents=True, exist_ok=True)
     mlflow.set_tracking_uri(uri)
-    mlflow.set_registry_uri(config.mlflow.registry_uri or uri)
     try:
         yield mlflow, mlflow.MlflowClient(uri, config.mlflow.registry_uri or uri)
     except Exception as error:
