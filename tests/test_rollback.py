@@ -99,7 +99,7 @@ def _rows(ids: list[str]) -> dict[str, list[tuple]]:
     ]  # fmt: skip
     return {
         "items": items,
-        "item_embeddings": [(LAST, f"h{i}", "e1", [1.0, 0.0, 0.0, float(n)]) for n, i in enumerate(("i1", "i2"))],
+        "item_embeddings": [(LAST, f"h{i}", "e1", [1.0, 0.0, 0.0, float(n)], 4, 0) for n, i in enumerate(("i1", "i2"))],
         "item_neighbours": [(LAST, "i1", "i1", 5.0, LAST, 5.0, 0)],
         "ranker_runs": runs,
         "promotions": ledger,

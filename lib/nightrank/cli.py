@@ -8,9 +8,11 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 from nightrank.commands import (
+    command_calibrate,
     command_clean,
     command_demo,
     command_plan,
@@ -100,6 +102,11 @@ def _trial_commands(commands: Any) -> Iterator[tuple[argparse.ArgumentParser, Co
     shop = commands.add_parser("shop", help="write the simulated shop's logs and nothing else")
     shop.add_argument("--events", type=_count, help="about so many events, as 20_000_000: written by Spark, no truth")
     yield shop, command_shop
+    calibrate = commands.add_parser("calibrate", help="measure the encoder's precisions and threads, write the best")
+    calibrate.add_argument("--write", type=Path, required=True, help="the YAML file to write: an overlay of --config")
+    calibrate.add_argument("--texts", type=Path, help="a file with a text a line; without it, the lake's item texts")
+    calibrate.add_argument("--sample", type=_count, default=300, help="at most so many texts")
+    yield calibrate, command_calibrate
     plan = commands.add_parser("plan", help="what a night of a shop of some size takes, table by table")
     _plan_arguments(plan)
     yield plan, command_plan

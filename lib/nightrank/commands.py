@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
 from nightrank.config import Config
 
@@ -67,6 +68,20 @@ def command_clean(config: Config, arguments: argparse.Namespace) -> None:
     spark = build_session(config.spark)
     with holding_lease(spark, config, "clean"):
         _say(clean(spark, config, arguments.dry_run))
+
+
+def command_calibrate(config: Config, arguments: argparse.Namespace) -> None:
+    """Measures the encoder and writes what it found."""
+    from nightrank.calibrating import calibrate, texts_of_file, texts_of_shop
+    from nightrank.session import build_session
+
+    if arguments.texts:
+        texts = texts_of_file(arguments.texts, arguments.sample)
+    else:
+        spark = build_session(config.spark)
+        texts = texts_of_shop(spark, config, arguments.sample)
+        spark.stop()  # its threads would be measured too
+    _say(calibrate(config, texts, Path(arguments.config), arguments.write))
 
 
 def command_demo(config: Config, arguments: argparse.Namespace) -> None:

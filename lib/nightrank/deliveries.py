@@ -16,7 +16,8 @@ from nightrank.contract import Holds, Table
 from nightrank.errors import ContractError
 from nightrank.nights import Night
 from nightrank.storage import read_table
-from nightrank.tables import MANIFEST, PEOPLE
+from nightrank.tables import ITEM_EMBEDDINGS, MANIFEST, PEOPLE, QUERY_EMBEDDINGS
+from nightrank.vectors import refuse_neutral_vectors
 
 log = logging.getLogger("nightrank")
 # So many weeks are compared with; a younger log is not judged by its rows.
@@ -30,6 +31,8 @@ def judge_of(table: Table) -> Judge | None:
     """What raises ContractError where a night of the table, just written, may not stand; None: it always may."""
     if table is MANIFEST:
         return refuse_lost_rows
+    if table in (ITEM_EMBEDDINGS, QUERY_EMBEDDINGS):
+        return refuse_neutral_vectors
     # Rows of `people` are not what was delivered but what all nights' deliveries came to.
     return refuse_odd_delivery if "accepted" in table.partitions and table is not PEOPLE else None
 

@@ -11,6 +11,7 @@ import re
 import traceback
 from pathlib import Path
 
+from nightrank import errors
 from nightrank.errors import BugError, ContractError, DiskError, NightrankError, TryAgainError
 
 _RACE = re.compile(r"\[DELTA_(CONCURRENT_|METADATA_CHANGED|PROTOCOL_CHANGED)")
@@ -26,6 +27,8 @@ _FILE = re.compile(r"(?:(?:file|s3a?|abfss?|gs|hdfs):)?/[^\s'\"(),:]*\.(?:parque
 _TASK = re.compile(r"Task (\d+) in stage [\d.]+ failed (\d+) times")
 _WORKER = re.compile(r"Python worker exited unexpectedly|ExecutorLostFailure|java\.io\.EOFException")
 _CONDITION = re.compile(r"\[([A-Z][A-Z0-9_.]{5,})\]")
+# This program's own error in a worker: its words name no shopper.
+_OWN = re.compile(r"^nightrank\.errors\.(\w+Error): ([^\n]+)", re.MULTILINE)
 _IN_WORKER = re.compile(r'File "([^"]+)", line (\d+), in ')
 
 
@@ -33,11 +36,15 @@ def explained(error: Exception, doing: str) -> NightrankError:
     """The error in this program's own terms, to be raised from it.
 
     doing: what was not done, as `Stage 'items' of night 2026-01-10`. A lost race becomes TryAgainError, a full disk
-    DiskError, files that cannot be read back ContractError, anything else BugError.
+    DiskError, files that cannot be read back ContractError, one of this program's own that a worker raised itself,
+    anything else BugError.
     """
     if isinstance(error, NightrankError):
         return error
     said = f"{type(error).__name__}: {error}"
+    if own := _OWN.search(said):
+        kind: type[NightrankError] = getattr(errors, own.group(1), BugError)
+        return kind(own.group(2))
     if _RACE.search(said):
         return TryAgainError(f"{doing} failed: another program wrote to the same table meanwhile. Run it again.")
     if getattr(error, "errno", None) == errno.ENOSPC or _FULL.search(said):

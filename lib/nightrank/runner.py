@@ -20,6 +20,7 @@ from nightrank.errors import ContractError, NightrankError, TryAgainError, Usage
 from nightrank.explaining import explained
 from nightrank.faults import fail_point, refuse_faults
 from nightrank.lease import holding_lease
+from nightrank.models.encoder_store import with_kept_encoders
 from nightrank.nights import ONE_DAY, Night, bulk_night, ordinary_night
 from nightrank.resuming import Known, Made, made_from, stands_already
 from nightrank.sources import read_raw
@@ -92,8 +93,9 @@ def run_nights(spark: SparkSession, config: Config, what: str, nights: Sequence[
     """Runs the named stages for each night, in order, but those that stand already (again: those too).
 
     Holds the lake's lease meanwhile: TryAgainError where another run does. Writes run_summary.json after each stage and
-    at the end.
+    at the end. An encoder that MLflow keeps is taken as it is when the run starts.
     """
+    config = with_kept_encoders(config)
     stages = stages_named(what, config)
     refuse_faults()
     with stoppable(spark), holding_lease(spark, config, f"{what} of night {nights[0]}") as lease:

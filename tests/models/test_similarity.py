@@ -7,7 +7,7 @@ from math import exp, sqrt
 import numpy as np
 import pytest
 
-from nightrank.models.similarity import cosine, dot, ranked, softmax, weighted_match
+from nightrank.models.similarity import cosine, dot, ranked, similarity, softmax, weighted_match
 
 
 def test_weighted_match():
@@ -35,6 +35,24 @@ def test_cosine_divides_by_both_norms():
     # Length does not matter, direction does.
     assert cosine([10.0, 20.0], [3.0, 4.0]) == pytest.approx(cosine([1.0, 2.0], [3.0, 4.0]))
     assert cosine([1.0, 0.0], [[-2.0, 0.0], [0.0, 5.0]]).tolist() == [-1.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("measure", "score"),
+    [("cosine", -5 / (sqrt(5) * sqrt(25))), ("dot", 1 * 3 + 2 * -4), ("euclidean", 1 / (1 + sqrt(2**2 + 6**2)))],
+)
+def test_each_similarity_in_each_activation(measure, score):
+    # (1, 2) and (3, -4)
+    found = {kind: similarity([1.0, 2.0], [3.0, -4.0], measure, kind) for kind in ("identity", "relu", "sigmoid")}
+    assert found["identity"] == pytest.approx(score, abs=1e-15)
+    assert found["relu"] == pytest.approx(max(score, 0.0), abs=1e-15)
+    assert found["sigmoid"] == pytest.approx(1 / (1 + exp(-score)), abs=1e-15)
+
+
+def test_similarity_of_equal_and_of_huge_vectors():
+    assert similarity([[3.0, 4.0]], [[3.0, 4.0]], "euclidean").tolist() == [1.0]
+    assert similarity([1e3], [[1e3], [-1e3]], "dot", "sigmoid").tolist() == [1.0, 0.0]
+    assert similarity([0.0, 0.0], [1.0, 2.0], "cosine", "sigmoid") == 0.5
 
 
 def test_cosine_of_a_zero_vector_is_zero():

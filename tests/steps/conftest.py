@@ -95,7 +95,7 @@ def small_shop(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) ->
         ranker_id=ranker_id,
         items=frame(item_rows, tables.ITEMS.schema),
         item_embeddings=frame(
-            [(TONIGHT, f"hash {i}", "e1", v.tolist()) for i, v in zip(ITEMS, VECTORS, strict=True)],
+            [(TONIGHT, f"hash {i}", "e1", v.tolist(), 4, 0) for i, v in zip(ITEMS, VECTORS, strict=True)],
             tables.ITEM_EMBEDDINGS.schema,
         ),
         item_neighbours=frame(neighbours, tables.ITEM_NEIGHBOURS.schema),

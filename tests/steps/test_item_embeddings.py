@@ -21,22 +21,23 @@ ITEMS = [
     ("i3", "red shoe", "h-red"),  # sold twice: one text, one vector
     ("i4", "warm lamp", "h-warm"),
 ]
-SCHEMA = "content_hash string, encoder_version string, vector array<float>"
+SCHEMA = "content_hash string, encoder_version string, vector array<float>, tokens int, unknown_tokens int"
+COLUMNS = ("content_hash", "encoder_version", "vector", "tokens", "unknown_tokens")
 
 
 def test_only_new_texts_each_once_and_all_of_them_for_another_version(spark: SparkSession, tiny_bert: Path) -> None:
-    config = Config(item_embeddings=EncoderConfig(model=str(tiny_bert), max_tokens=32, buckets=1))
+    config = Config(item_embeddings=EncoderConfig(model=str(tiny_bert), max_tokens=32, buckets=1, tasks=2))
     version = encoder_version(config.item_embeddings)
     items = spark.createDataFrame(ITEMS, "item_id string, text string, content_hash string")
     held = [
-        ("h-blue", version, [1.0]),
-        ("h-gone", version, [1.0]),
-        ("h-red", "another-one", [1.0]),  # red has a vector of another encoder only
+        ("h-blue", version, [1.0], 3, 0),
+        ("h-gone", version, [1.0], 3, 0),
+        ("h-red", "another-one", [1.0], 3, 0),  # red has a vector of another encoder only
     ]
     found = build_item_embeddings(items, spark.createDataFrame(held, SCHEMA), NIGHT, config)
     red, warm = load_encoder(str(tiny_bert), 32, 1)(["red shoe", "warm lamp"]).tolist()
-    expected = [("h-red", version, red), ("h-warm", version, warm)]
-    assertDataFrameEqual(found, spark.createDataFrame(expected, SCHEMA), rtol=0, atol=0)
+    expected = [("h-red", version, red, 4, 0), ("h-warm", version, warm, 4, 0)]
+    assertDataFrameEqual(found.select(*COLUMNS), spark.createDataFrame(expected, SCHEMA), rtol=0, atol=0)
 
     shorter = Config(item_embeddings=config.item_embeddings.model_copy(update={"max_tokens": 16}))
     anew = build_item_embeddings(items, spark.createDataFrame(held, SCHEMA), NIGHT, shorter)

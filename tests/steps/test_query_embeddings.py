@@ -24,15 +24,16 @@ SEARCHES = [
     ("s6", None),
     ("s7", "lamp"),  # has a vector already
 ]
-SCHEMA = "normalised_query string, encoder_version string, vector array<float>"
+SCHEMA = "normalised_query string, encoder_version string, vector array<float>, tokens int, unknown_tokens int"
+COLUMNS = ("normalised_query", "encoder_version", "vector", "tokens", "unknown_tokens")
 
 
 def test_distinct_queries_without_a_vector(spark: SparkSession, tiny_bert: Path) -> None:
-    config = Config(query_embeddings=EncoderConfig(model=str(tiny_bert), max_tokens=32, buckets=1))
+    config = Config(query_embeddings=EncoderConfig(model=str(tiny_bert), max_tokens=32, buckets=1, tasks=2))
     version = encoder_version(config.query_embeddings)
     searches = spark.createDataFrame(SEARCHES, "query_id string, normalised_query string")
-    held = spark.createDataFrame([("lamp", version, [1.0]), ("trail shoe", "another-one", [1.0])], SCHEMA)
+    held = spark.createDataFrame([("lamp", version, [1.0], 3, 0), ("trail shoe", "another-one", [1.0], 4, 0)], SCHEMA)
     found = build_query_embeddings(searches, held, NIGHT, config)
     blue, trail = load_encoder(str(tiny_bert), 32, 1)(["blue shirt", "trail shoe"]).tolist()
-    expected = [("blue shirt", version, blue), ("trail shoe", version, trail)]
-    assertDataFrameEqual(found, spark.createDataFrame(expected, SCHEMA), rtol=0, atol=0)
+    expected = [("blue shirt", version, blue, 4, 0), ("trail shoe", version, trail, 4, 0)]
+    assertDataFrameEqual(found.select(*COLUMNS), spark.createDataFrame(expected, SCHEMA), rtol=0, atol=0)

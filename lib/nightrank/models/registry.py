@@ -95,6 +95,27 @@ def fetch_ranker(config: Config, artefact_uri: str, ranker_id: str) -> Ranker:
         return load_ranker(found, ranker_id)
 
 
+def fetch_folder(config: Config, address: str, folder: str) -> Path:
+    """What MLflow keeps at `models:/…` or `runs:/…`, downloaded into the folder.
+
+    Raises ContractError where MLflow keeps nothing there, and TryAgainError as log_ranker does.
+    """
+
+    tracking = config.mlflow.tracking_uri
+
+    def fetched() -> Path:
+        with connected(config) as (mlflow, _):
+            try:
+                stores = {"tracking_uri": tracking, "registry_uri": config.mlflow.registry_uri or tracking}
+                return Path(mlflow.artifacts.download_artifacts(address, dst_path=folder, **stores))
+            except mlflow.exceptions.MlflowException as error:
+                if error.error_code not in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
+                    raise
+                raise ContractError(f"MLflow keeps nothing at '{address}': {error} Change the address.") from None
+
+    return within(config, config.mlflow.registry_timeout_seconds, fetched)
+
+
 def point_alias(config: Config, alias: str, ranker_id: str, night: date | None) -> bool:
     """Whether the alias now names that ranker: it stays where it is when it names one of a night later than `night`.
 

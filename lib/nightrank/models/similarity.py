@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -25,6 +27,31 @@ def cosine(one: ArrayLike, other: ArrayLike) -> Floats:
     product, norms = np.broadcast_arrays(dot(one, other), norms)
     angle: Floats = np.divide(product, norms, out=np.zeros(norms.shape), where=norms > 0)[()]
     return angle
+
+
+def closeness(one: ArrayLike, other: ArrayLike) -> Floats:
+    """1 / (1 + Euclidean distance) over the last axis: 1.0 for equal vectors, toward 0.0 the farther they are."""
+    apart = np.asarray(one, dtype=np.float64) - np.asarray(other, dtype=np.float64)
+    near: Floats = 1.0 / (1.0 + np.sqrt(dot(apart, apart)))
+    return near
+
+
+def similarity(
+    one: ArrayLike,
+    other: ArrayLike,
+    measure: Literal["cosine", "dot", "euclidean"] = "cosine",
+    activation: Literal["identity", "relu", "sigmoid"] = "identity",
+) -> Floats:
+    """activation(measure(one, other)) over the last axis: (…, D) × (…, D) -> (…); the more alike, the greater.
+
+    Euclidean is 1 / (1 + distance). relu: what is unlike is 0.0. sigmoid: 1 / (1 + exp(-score)), of any size.
+    """
+    score: Floats = {"cosine": cosine, "dot": dot, "euclidean": closeness}[measure](one, other)
+    if activation == "relu":
+        score = np.maximum(score, 0.0)
+    elif activation == "sigmoid":
+        score = 0.5 * (1.0 + np.tanh(0.5 * score))  # the formula, without an exponential that overflows
+    return score
 
 
 def softmax(scores: ArrayLike, mask: ArrayLike | None = None) -> Floats:

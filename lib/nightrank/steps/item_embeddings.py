@@ -11,9 +11,9 @@ from nightrank.steps.encoding import encode_new
 
 
 def build_item_embeddings(items: DataFrame, item_embeddings: DataFrame, night: Night, config: Config) -> DataFrame:
-    """content_hash, encoder_version, vector (unit length) of the item texts that have no vector of this version yet.
+    """The item texts that have no vector of this encoder version yet: content_hash, encoder_version, vector, tokens.
 
-    Items with the same text are encoded once.
+    unknown_tokens: those of them that the vocabulary does not know. Items with the same text are encoded once.
     """
     del night  # every builder takes it; here the frames are the night
     texts = items.groupBy("content_hash").agg(F.min("text").alias("text"))

@@ -11,9 +11,10 @@ from nightrank.steps.encoding import encode_new
 
 
 def build_query_embeddings(searches: DataFrame, query_embeddings: DataFrame, night: Night, config: Config) -> DataFrame:
-    """normalised_query, encoder_version, vector (unit length) of the queries that have no vector of this version yet.
+    """The queries that have no vector of this encoder version yet: normalised_query, encoder_version, vector, tokens.
 
-    Searches without words (derived ones, browsing) have no vector.
+    unknown_tokens: those of them that the vocabulary does not know. Searches without words (derived ones, browsing)
+    have no vector.
     """
     del night  # every builder takes it; here the frames are the night
     queries = searches.where(F.trim("normalised_query") != "").select("normalised_query").distinct()
