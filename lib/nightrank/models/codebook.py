@@ -60,16 +60,17 @@ def decode(codes: NDArray[np.int64], codebook: ArrayLike) -> Doubles:
 
 
 def _fitted_part(vectors: ArrayLike, weights: ArrayLike | None) -> tuple[Doubles, Doubles]:
-    items = np.asarray(vectors, np.float64)
-    importance = np.ones(len(items)) if weights is None else np.asarray(weights, np.float64)
+    every = np.asarray(vectors)
+    step = max(1, -(-len(every) // _FITTED_ITEMS))
+    items = every[::step].astype(np.float64)
+    importance = np.ones(len(items)) if weights is None else np.asarray(weights)[::step].astype(np.float64)
     if not len(items) or not np.isfinite(items).all() or not np.isfinite(importance).all():
         raise ContractError(
             f"A codebook cannot be fitted: expected finite vectors of at least one item, found {len(items)} with "
             f"{int((~np.isfinite(items)).sum())} numbers that are not finite. "
             "Look at the tables items and item_embeddings."
         )
-    step = -(-len(items) // _FITTED_ITEMS)
-    return items[::step], importance[::step]
+    return items, importance
 
 
 def _k_means(items: Doubles, importance: Doubles, codes: int, random: np.random.Generator) -> Doubles:
