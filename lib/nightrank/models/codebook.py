@@ -3,6 +3,9 @@
 u.v_i is then a sum of one weight u.codebook[l, code] a level, which an engine can add up without a model. Level by
 level, k-means (k-means++ starts, Lloyd's steps) of what the levels before left over; afterwards the token vectors are
 fitted again, all levels together, by weighted least squares on the chosen codes.
+
+A large catalogue is fitted by a sample of it, and of the sample each step sees all: mini-batches never settle, and lost
+more of the vectors. Sums run in a fixed order in float64, so threads change no bit.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Directions in int8: a vector's largest number becomes 127 or -127, so each has a scale of its own.
 
-The numbers of a unit vector are small. Were 127 to stand for 1, a tower's vectors would lose twice as many of their
-neighbours (`make bench-codes` prints how many are kept). Lengths are not kept: such vectors are compared by cosine.
+The numbers of a unit vector are small: were 127 to stand for 1, most of the eight bits would never be used, and more
+neighbours be lost (`make bench-codes` prints how many are kept). Lengths are not kept: compare by cosine.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ Doubles = NDArray[np.float64]
 Rows = NDArray[np.int64]
 
 # With blocks of 8,192 items 16 MB of products at a time. From 32 MB on the C library maps memory anew for each block,
-# which took a quarter of the speed.
+# and that is slow.
 _QUERIES_AT_ONCE = 512
 # Their vectors, gathered: 50 MB each at 384 dims.
 _PAIRS_AT_ONCE = 16_384
@@ -76,7 +76,7 @@ def _least(best: Nearest, products: torch.Tensor, k: int) -> Doubles:
 
 
 def _true(mask: torch.Tensor) -> Rows:
-    """Where the flattened mask is true. On a CPU numpy's search takes a sixth of torch's time."""
+    """Where the flattened mask is true. On a CPU numpy looks for it several times as fast as torch."""
     if mask.device.type == "cpu":
         return np.flatnonzero(mask.numpy())
     return np.asarray(mask.flatten().nonzero()[:, 0].cpu().numpy())
