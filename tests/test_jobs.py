@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 import yaml
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
 from nightrank import tables
 from nightrank.cli import main, run_job
 from nightrank.shop.ubi_log import write_shop
 from nightrank.storage import nights_of, read_table
-from nights import BULK_UNTIL, LAST, Lake, copy_of, loaded, write_config
+from nights import BULK_UNTIL, LAST, Lake, copy_of, loaded, rows_of, write_config
 
 NEXT = LAST + timedelta(days=1)
 
@@ -158,6 +159,29 @@ def test_a_night_that_later_ones_stand_on_is_not_run_alone(
 ) -> None:
     assert main(["run", "events", "--config", str(lake.path), "--run-date", str(BULK_UNTIL)]) == 65
     assert f"night {LAST} stands on it" in caplog.text
+
+
+def test_codes_are_told_by_the_words_of_their_items(
+    lake: Lake, spark: SparkSession, capsys: pytest.CaptureFixture
+) -> None:
+    assert main(["codes", "--config", str(lake.path)]) == 0
+    rows = [line.removesuffix("  (crowded)").split() for line in capsys.readouterr().out.splitlines()[1:]]
+    row = rows_of(spark, lake.config, tables.RERANK_WEIGHTS, LAST).where("user_id <> 'anonymous'").first()
+    held = rows_of(spark, lake.config, tables.ITEM_TOKENS, LAST).where(F.col("code_version") == row.code_version)
+    assert sum(int(items) for _, items, *_ in rows) == held.count() * lake.config.ranker_runs.levels
+    labels = {token: f" ({' '.join(words)})" if words else "" for token, _, _, *words in rows}
+    assert any(labels.values())
+    assert main(["show", row.user_id, "--config", str(lake.path)]) == 0
+    codes = {token: weight for token, weight in row.facet_weights.items() if token in labels}
+    heaviest = min(codes, key=lambda token: (-codes[token], token))
+    assert f"leans to  {heaviest}{labels[heaviest]}  {codes[heaviest]:+.3f}\n" in capsys.readouterr().out
+
+
+def test_the_summary_says_how_the_codes_serve_the_night(lake: Lake) -> None:
+    summary = json.loads((lake.before / "run_summary.json").read_text())
+    told = summary["metrics"]["ranker_runs"]
+    assert (summary["night"], told["code_drift"], told["refit_proposed"]) == (str(BULK_UNTIL), 0.0, 0.0)
+    assert told["code_error"] == told["code_error_fitted"] > 0
 
 
 def test_show_and_tables_of_an_empty_lake(config: Path, spark: SparkSession, capsys: pytest.CaptureFixture) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from nightrank.commands import (
     command_calibrate,
     command_clean,
+    command_codes,
     command_demo,
     command_plan,
     command_replay,
@@ -79,6 +80,7 @@ def _nightly_commands(commands: Any) -> Iterator[tuple[argparse.ArgumentParser, 
     show = commands.add_parser("show", help="one shopper's row in words")
     show.add_argument("user", help="a user_id, segment:<name> or anonymous")
     yield show, command_show
+    yield commands.add_parser("codes", help="the live codes: how many items each holds, in words"), command_codes
 
 
 def _mending_commands(commands: Any) -> Iterator[tuple[argparse.ArgumentParser, Command]]:

@@ -40,6 +40,14 @@ def command_show(config: Config, arguments: argparse.Namespace) -> None:
     _say(shopper_in_words(build_session(config.spark), config, arguments.user))
 
 
+def command_codes(config: Config, _: argparse.Namespace) -> None:
+    """Says what each code of the live ranker holds."""
+    from nightrank.report import codes_in_words
+    from nightrank.session import build_session
+
+    _say(codes_in_words(build_session(config.spark), config))
+
+
 def command_rollback(config: Config, arguments: argparse.Namespace) -> None:
     """Makes an earlier night live again."""
     from nightrank.lease import holding_lease

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
@@ -12,7 +11,9 @@ from nightrank import tables
 from nightrank.config import Config
 from nightrank.contract import Table
 from nightrank.errors import InputMissingError
+from nightrank.models.coding import CROWDED
 from nightrank.nights import BEGINNING
+from nightrank.steps.code_labels import code_labels
 from nightrank.storage import nights_of, read_table, version_of
 
 MOST_SHOWN = 5
@@ -87,20 +88,27 @@ def _facets_in_words(spark: SparkSession, config: Config, row: Any) -> list[str]
 
 
 def _codes_in_words(spark: SparkSession, config: Config, codes: dict[str, float]) -> list[str]:
-    """The heaviest codes, each by the words that most of its items' facets share."""
+    """The heaviest codes, each with the words that tell its items from others."""
     heaviest = sorted(codes.items(), key=lambda pair: (-pair[1], pair[0]))[:2]
-    lines = []
-    for token, weight in heaviest:
-        items = last_night(spark, config, tables.ITEM_TOKENS).where(F.array_contains("tokens", token))
-        found = Counter(
-            t
-            for item in items.select("tokens").limit(200).collect()
-            for t in item.tokens
-            if not t.startswith(("code:", "price:"))
-        )
-        words = ", ".join(t.replace(":", " ", 1) for t, _ in sorted(found.items(), key=lambda p: (-p[1], p[0]))[:3])
-        lines.append(f"  leans to  {token} (its items: {words})  {weight:+.3f}")
-    return lines
+    if not heaviest:
+        return []
+    labelled = code_labels(last_night(spark, config, tables.ITEM_TOKENS))
+    known = labelled.where(F.col("token").isin([token for token, _ in heaviest])).collect()
+    labels = {row.token: f" ({row.label})" for row in known if row.label}
+    return [f"  leans to  {token}{labels.get(token, '')}  {weight:+.3f}" for token, weight in heaviest]
+
+
+def codes_in_words(spark: SparkSession, config: Config) -> str:
+    """One line a code of the live code version: its items, in fair shares too, and the words that tell them apart."""
+    live = last_night(spark, config, tables.PROMOTIONS).select(F.col("live_code_version").alias("code_version"))
+    tokens = last_night(spark, config, tables.ITEM_TOKENS).join(live, on="code_version", how="left_semi")
+    level, code = (F.element_at(F.split("token", ":"), at).cast("int") for at in (3, 4))
+    rows = code_labels(tokens).orderBy(level, code).collect()
+    lines = [f"{'code':<24} {'items':>9} {'fair shares':>11}  items are told by"]
+    for row in rows:
+        crowded = "  (crowded)" if row.fair_shares > CROWDED else ""
+        lines.append(f"{row.token:<24} {row['items']:>9} {row.fair_shares:>11.2f}  {row.label}{crowded}")
+    return "\n".join(lines)
 
 
 def _boosts_in_words(spark: SparkSession, config: Config, row: Any) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from functools import partial
@@ -36,13 +36,16 @@ log = logging.getLogger("nightrank")
 
 @dataclass(frozen=True)
 class Run:
-    """What the stages of one run share: the lease's number, whether what stands is made again, commits seen so far, and
-    files of raw logs that break before their end."""
+    """What the stages of one run share: the lease's number, whether what stands is made again, commits seen so far.
+
+    broken: files of raw logs that break before their end. metrics: by stage, what the summary says of its rows.
+    """
 
     fencing: int
     again: bool = False
     known: Known = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
+    metrics: dict[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 def stages_named(what: str, config: Config) -> tuple[Stage, ...]:
@@ -149,7 +152,7 @@ def _run_night(
 ) -> None:
     night = the_night(spark, config, run_date)
     summary.night = str(run_date)
-    for per_stage in (summary.rows, summary.seconds, summary.skipped):
+    for per_stage in (summary.rows, summary.seconds, summary.metrics, summary.skipped):
         per_stage.clear()
     for number, stage in enumerate(stages, 1):
         summary.stage = stage.name
@@ -158,7 +161,7 @@ def _run_night(
         with within(config.run.deadline_seconds.get(stage.name), stage.name):
             rows = _run_explained(spark, config, stage, night, run)
         _show_progress("")
-        _note_stage(summary, stage, rows, time.monotonic() - started)
+        _note_stage(summary, stage, rows, time.monotonic() - started, run.metrics.pop(stage.name, {}))
         write_summary(config, summary)
 
 
@@ -169,12 +172,14 @@ def _run_explained(spark: SparkSession, config: Config, stage: Stage, night: Nig
         raise explained(error, f"Stage '{stage.name}' of night {night.run_date}") from error
 
 
-def _note_stage(summary: Summary, stage: Stage, rows: int | None, seconds: float) -> None:
+def _note_stage(summary: Summary, stage: Stage, rows: int | None, seconds: float, metrics: Mapping[str, float]) -> None:
     if rows is None:
         summary.skipped.append(stage.name)
         log.info("stage=%s night=%s skipped: it stands", stage.name, summary.night)
         return
     summary.rows[stage.name], summary.seconds[stage.name] = rows, round(seconds, 2)
+    if metrics:
+        summary.metrics[stage.name] = dict(metrics)
     log.info("stage=%s night=%s rows=%d seconds=%.1f", stage.name, summary.night, rows, seconds)
 
 
@@ -216,10 +221,19 @@ def _make_stage(spark: SparkSession, config: Config, stage: Stage, night: Night,
         run.known.pop(stage.name, None)
     fail_point("committed", stage.name)
     if stage.published:
-        written = read_table(spark, config.lake, stage.table, night.run_date, night.run_date)
-        stage.published(written, versions, config)
+        _publish(spark, config, stage, night, versions, run)
     fail_point("published", stage.name)
     return rows
+
+
+def _publish(
+    spark: SparkSession, config: Config, stage: Stage, night: Night, versions: Mapping[str, int], run: Run | None
+) -> None:
+    assert stage.published is not None
+    written = read_table(spark, config.lake, stage.table, night.run_date, night.run_date)
+    metrics = stage.published(written, versions, config)
+    if run and metrics:
+        run.metrics[stage.name] = metrics
 
 
 def _versions(spark: SparkSession, config: Config, stage: Stage) -> dict[str, int]:

@@ -392,11 +392,17 @@ class TrainingExamplesConfig(Section):
 
 
 class RankerRunsConfig(Section):
-    """The ranker. feed_folder: shared by driver and executors, holds petastorm's files; null: `feed` in the lake."""
+    """The ranker. feed_folder: shared by driver and executors, holds petastorm's files; null: `feed` in the lake.
+
+    refit_drift: by which share the codes' error may grow over what it was when they were fitted, before a refit is
+    proposed. Items of makers that the fit had not seen had a quarter to a third more (make bench-codes): .1 is reached
+    when they are a third of the catalogue.
+    """
 
     feed_folder: Text | None = None
     dims: int = 64
     codebook_every: int = 7
+    refit_drift: float = Field(default=0.1, ge=0)
     levels: int = 2
     codes: int = 32
     batch: int = 128

@@ -93,7 +93,7 @@ class Stage:
 
     agreed: what the outside must know before the night's rows may stand: where it raises, nothing is written.
     published: what is told to the outside once the night's rows stand: called with them and with the Delta versions of
-        the tables that they were built from.
+        the tables that they were built from; what it returns are the stage's metrics in the summary.
     wanted: whether the shop has any use for the table; where it has none the stage does not run.
     """
 
@@ -102,7 +102,7 @@ class Stage:
     build: Callable[..., DataFrame]
     reads: tuple[Read, ...]
     agreed: Callable[[DataFrame, Night, Config], None] | None = None
-    published: Callable[[DataFrame, Mapping[str, int], Config], None] | None = None
+    published: Callable[[DataFrame, Mapping[str, int], Config], Mapping[str, float] | None] | None = None
     wanted: Callable[[Config], bool] = lambda _: True
 
     @property

@@ -15,7 +15,7 @@ FILE = "run_summary.json"
 
 @dataclass
 class Summary:
-    """What one run did; written to run_summary.json whatever happens."""
+    """What one run did; written to run_summary.json whatever happens. metrics: by stage, of what it wrote."""
 
     status: str = "running"
     reason: str = ""
@@ -23,6 +23,7 @@ class Summary:
     stage: str = ""
     rows: dict[str, int] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    metrics: dict[str, dict[str, float]] = field(default_factory=dict)
     skipped: list[str] = field(default_factory=list)
 
 

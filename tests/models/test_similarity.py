@@ -6,8 +6,10 @@ from math import exp, sqrt
 
 import numpy as np
 import pytest
+import torch
 
-from nightrank.models.similarity import cosine, dot, ranked, similarity, softmax, weighted_match
+from nightrank.models.similarity import cosine, dot, euclidean, ranked, similarity, softmax, weighted_match
+from nightrank.models.similarity_scores import similarity_scores
 
 
 def test_weighted_match():
@@ -37,24 +39,6 @@ def test_cosine_divides_by_both_norms():
     assert cosine([1.0, 0.0], [[-2.0, 0.0], [0.0, 5.0]]).tolist() == [-1.0, 0.0]
 
 
-@pytest.mark.parametrize(
-    ("measure", "score"),
-    [("cosine", -5 / (sqrt(5) * sqrt(25))), ("dot", 1 * 3 + 2 * -4), ("euclidean", 1 / (1 + sqrt(2**2 + 6**2)))],
-)
-def test_each_similarity_in_each_activation(measure, score):
-    # (1, 2) and (3, -4)
-    found = {kind: similarity([1.0, 2.0], [3.0, -4.0], measure, kind) for kind in ("identity", "relu", "sigmoid")}
-    assert found["identity"] == pytest.approx(score, abs=1e-15)
-    assert found["relu"] == pytest.approx(max(score, 0.0), abs=1e-15)
-    assert found["sigmoid"] == pytest.approx(1 / (1 + exp(-score)), abs=1e-15)
-
-
-def test_similarity_of_equal_and_of_huge_vectors():
-    assert similarity([[3.0, 4.0]], [[3.0, 4.0]], "euclidean").tolist() == [1.0]
-    assert similarity([1e3], [[1e3], [-1e3]], "dot", "sigmoid").tolist() == [1.0, 0.0]
-    assert similarity([0.0, 0.0], [1.0, 2.0], "cosine", "sigmoid") == 0.5
-
-
 def test_cosine_of_a_zero_vector_is_zero():
     assert cosine([0.0, 0.0], [1.0, 1.0]) == 0.0
     assert cosine([[0.0, 0.0], [1.0, 0.0]], [1.0, 0.0]).tolist() == [0.0, 1.0]
@@ -68,3 +52,36 @@ def test_a_sort_returns_ids_with_scores_and_breaks_ties_by_id():
     ids, scores = ranked(np.array(["c", "b", "a", "d"]), [0.5, 0.9, 0.5, 0.1])
     assert ids.tolist() == ["b", "a", "c", "d"]
     assert scores.tolist() == [0.9, 0.5, 0.5, 0.1]
+
+
+def test_euclidean_is_one_over_one_and_the_distance():
+    assert euclidean([1.0, 2.0], [[4.0, 6.0], [1.0, 2.0]]).tolist() == [1 / (1 + 5), 1.0]
+
+
+@pytest.mark.parametrize(
+    ("measure", "plain"), [("dot", -1.0), ("cosine", -1 / (sqrt(5) * sqrt(10))), ("euclidean", 1 / (1 + sqrt(17)))]
+)
+def test_every_measure_with_every_activation(measure, plain):
+    one, other = [1.0, 2.0], [-3.0, 1.0]
+    assert similarity(one, other, measure) == pytest.approx(plain, rel=1e-12)
+    assert similarity(one, other, measure, "relu") == pytest.approx(max(0.0, plain), rel=1e-12)
+    assert similarity(one, other, measure, "sigmoid") == pytest.approx(1 / (1 + exp(-plain)), rel=1e-12)
+
+
+def test_the_sigmoid_of_large_products_is_finite():
+    assert similarity([1e3], [[1e3], [-1e3], [0.0]], "dot", "sigmoid").tolist() == [1.0, 0.0, 0.5]
+
+
+@pytest.mark.parametrize("measure", ["cosine", "dot", "euclidean"])
+@pytest.mark.parametrize("activation", ["identity", "relu", "sigmoid"])
+def test_torch_computes_what_numpy_defines_and_has_its_gradient(measure, activation):
+    random = np.random.default_rng(3)
+    one, other = random.normal(size=(4, 1, 5)), random.normal(size=(4, 6, 5))
+    other[0, 0], other[1, 1] = 0.0, one[1, 0]  # a zero vector; two equal ones
+    tensors = [torch.tensor(part, requires_grad=True) for part in (one, other)]
+    scores = similarity_scores(*tensors, measure, activation)
+    np.testing.assert_allclose(scores.detach().numpy(), similarity(one, other, measure, activation), atol=1e-12)
+    scores.sum().backward()
+    assert all(bool(torch.isfinite(part.grad).all()) for part in tensors)
+    away = [torch.tensor(part[2:], requires_grad=True) for part in (one, other)]  # from those two, where it has a kink
+    assert torch.autograd.gradcheck(lambda *pair: similarity_scores(*pair, measure, activation), away)

@@ -30,10 +30,10 @@ def test_tokens_are_the_codes_of_the_tower_vector_and_the_facets(small_shop):
     assert rows["i4"].tokens[2:] == ["brand:z", "category:t"]
 
 
-def test_the_int8_vector_has_127_as_1(small_shop):
+def test_the_int8_vector_has_127_as_its_largest_number(small_shop):
     rows = {row.item_id: row for row in built(small_shop).collect()}
     assert rows["i0"].vector == [127, 0, 0, 0]
-    assert rows["i4"].vector == [64, 64, 64, 64]  # 0.5 * 127, rounded half to even
+    assert rows["i4"].vector == [127, 127, 127, 127]
 
 
 def test_the_prior_is_popularity_in_units_of_the_base_score(small_shop):

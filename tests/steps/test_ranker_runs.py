@@ -115,8 +115,12 @@ def test_a_ranker_is_trained_kept_and_registered_and_its_tower_stands_for_some_n
     assert row.coefficients["b_navigational_base_score"] > 0.5
     names = {f"b_{name}_{f}" for name in ("navigational", "category", "exploratory") for f in ENGINE_FEATURES}
     assert set(row.coefficients) == {"a", *(f"c_{name}" for name in SHOPPER_FEATURES), *names}
-    assert {"valid_ndcg", "valid_loss", "train_loss", "base_ndcg", "code_explained"} == set(row.metrics)
+    trained = {"valid_ndcg", "valid_loss", "train_loss", "base_ndcg"}
+    of_codes = {"code_error", "code_error_fitted", "code_drift", "code_explained", "code_largest_share"}
+    assert {*trained, *of_codes, "codes_crowded", "refit_proposed"} == set(row.metrics)
     assert row.metrics["base_ndcg"] == 1.0
+    assert [row.metrics["code_drift"] for row in rows] == [0.0, 0.0, 0.0]  # the same items every night
+    assert rows[1].metrics["code_error"] == row.metrics["code_error_fitted"] == row.metrics["code_error"] > 0
     assert row.artefact_uri == f"runs:/{row.mlflow_run_id}/{row.ranker_id}.safetensors"
     assert RANKER_RUNS.conform(runs[0]).count() == 1
 
@@ -125,7 +129,7 @@ def test_a_ranker_is_trained_kept_and_registered_and_its_tower_stands_for_some_n
     assertDataFrameEqual(again.select(hashed), runs[0].select(hashed), rtol=0, atol=0)
     assert list((Path(config.lake.path) / "feed").iterdir()) == []
 
-    note_versions(runs[0], {"items": 3, "training_examples": 9}, config)
+    assert note_versions(runs[0], {"items": 3, "training_examples": 9}, config) == row.metrics
     (waiting,) = waiting_notes(config)
     assert (waiting.note.night, waiting.note.job) == (str(FIRST), "train")
     assert waiting.note.tags == {"delta_version.items": "3", "delta_version.training_examples": "9"}

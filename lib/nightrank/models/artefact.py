@@ -30,6 +30,8 @@ CLASSES = 3  # navigational, category, exploratory: class_index 0, 1, 2
 # Sums in a matrix product depend on the shape of the batch in their last bits. Vectors are computed in float64 and
 # rounded to this many decimals, so that an item has the same vector in whatever batch it is computed.
 DECIMALS = 6
+# A whole catalogue in float64 would be twice as large as the embeddings themselves.
+_ROWS_AT_ONCE = 65_536
 _METADATA = "nightrank"
 
 
@@ -70,8 +72,10 @@ def item_vectors(ranker: Ranker, embeddings: ArrayLike) -> Floats:
 
 
 def project(embeddings: ArrayLike, projection: ArrayLike) -> Floats:
-    """Unit rows of embeddings @ projection, float32; a zero row stays zero."""
-    return _unit(np.asarray(embeddings, np.float64) @ np.asarray(projection, np.float64))
+    """Unit rows of embeddings @ projection, float32 [n, dims]; a zero row stays zero."""
+    rows, directions = np.asarray(embeddings), np.asarray(projection, np.float64)
+    starts = range(0, len(rows), _ROWS_AT_ONCE) or [0]
+    return np.concatenate([_unit(rows[at : at + _ROWS_AT_ONCE].astype(np.float64) @ directions) for at in starts])
 
 
 def shopper_vector(vectors: ArrayLike, recent_index: ArrayLike, recent_weight: ArrayLike) -> Floats:

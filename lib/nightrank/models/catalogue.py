@@ -25,8 +25,9 @@ class Catalogue:
     item_ids: [n] sorted text. vocabulary: [v] sorted tokens; kinds: [v] index into KINDS, -1 for codes.
     expected: [v] the share that a token has of all takes, within its kind: what a shopper without tastes would take.
     token_offsets, token_ids: tokens of each item. neighbour_offsets, neighbour_ids, neighbour_weights: items taken
-    with each item, heaviest first. popularity: [n] decayed takes. vectors: [n, dims], unit rows as float32, or int8
-    with 127 as 1. popular_offsets, popular_ids: the most popular items of each token, most popular first.
+    with each item, heaviest first. popularity: [n] decayed takes. vectors: [n, dims], unit rows as float32, or
+    their directions as int8 (int8.py). popular_offsets, popular_ids: the most popular items of each token, most
+    popular first.
     """
 
     item_ids: NDArray[np.str_]

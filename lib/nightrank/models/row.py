@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from nightrank.models.artefact import Ranker
 from nightrank.models.catalogue import KINDS, Catalogue
 from nightrank.models.features import Shopper, shopper_features, tokens_of
+from nightrank.models.int8 import from_int8, to_int8
 from nightrank.sections import RerankWeightsConfig
 
 Floats = NDArray[np.float64]
@@ -34,9 +35,9 @@ class Row:
 
 
 def unit_vectors(catalogue: Catalogue, items: Indices) -> NDArray[np.float32]:
-    """float32 [items, dims]: the tower vectors of items, int8 ones with 127 as 1."""
-    vectors = catalogue.vectors[items].astype(np.float32)
-    return vectors / np.float32(127) if catalogue.vectors.dtype == np.int8 else vectors
+    """float32 [items, dims]: the tower vectors of items, whether the catalogue holds them as they are or in int8."""
+    vectors = catalogue.vectors[items]
+    return from_int8(vectors) if vectors.dtype == np.int8 else vectors.astype(np.float32)
 
 
 def interests(catalogue: Catalogue, shoppers: Sequence[Shopper]) -> NDArray[np.float32]:
@@ -117,7 +118,7 @@ def _compile_row(
         item_boosts={
             str(catalogue.item_ids[i]): float(b) for i, b in sorted(zip(chosen[top], boosts, strict=True)) if b
         },
-        interest=np.round(interest * 127).astype(np.int8),
+        interest=to_int8(interest),
     )
 
 

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
+Measure = Literal["cosine", "dot", "euclidean"]
+Activation = Literal["identity", "relu", "sigmoid"]
+
+
+def similarity(one: ArrayLike, other: ArrayLike, measure: Measure, activation: Activation = "identity") -> Floats:
+    """activation(measure(one, other)) over the last axis: (…, D) × (…, D) -> (…). In torch: similarity_scores.py."""
+    alike: Floats = _ACTIVATIONS[activation](_MEASURES[measure](one, other))
+    return alike
 
 
 def dot(one: ArrayLike, other: ArrayLike) -> Floats:
@@ -29,29 +38,14 @@ def cosine(one: ArrayLike, other: ArrayLike) -> Floats:
     return angle
 
 
-def closeness(one: ArrayLike, other: ArrayLike) -> Floats:
-    """1 / (1 + Euclidean distance) over the last axis: 1.0 for equal vectors, toward 0.0 the farther they are."""
-    apart = np.asarray(one, dtype=np.float64) - np.asarray(other, dtype=np.float64)
-    near: Floats = 1.0 / (1.0 + np.sqrt(dot(apart, apart)))
-    return near
+def euclidean(one: ArrayLike, other: ArrayLike) -> Floats:
+    """1 / (1 + distance), over the last axis: 1.0 where the vectors are equal, falling towards 0.0.
 
-
-def similarity(
-    one: ArrayLike,
-    other: ArrayLike,
-    measure: Literal["cosine", "dot", "euclidean"] = "cosine",
-    activation: Literal["identity", "relu", "sigmoid"] = "identity",
-) -> Floats:
-    """activation(measure(one, other)) over the last axis: (…, D) × (…, D) -> (…); the more alike, the greater.
-
-    Euclidean is 1 / (1 + distance). relu: what is unlike is 0.0. sigmoid: 1 / (1 + exp(-score)), of any size.
+    Not the negative distance: ReLU would make 0 of every pair.
     """
-    score: Floats = {"cosine": cosine, "dot": dot, "euclidean": closeness}[measure](one, other)
-    if activation == "relu":
-        score = np.maximum(score, 0.0)
-    elif activation == "sigmoid":
-        score = 0.5 * (1.0 + np.tanh(0.5 * score))  # the formula, without an exponential that overflows
-    return score
+    apart = np.asarray(one, dtype=np.float64) - np.asarray(other, dtype=np.float64)
+    near: Floats = 1 / (1 + np.sqrt(dot(apart, apart)))
+    return near
 
 
 def softmax(scores: ArrayLike, mask: ArrayLike | None = None) -> Floats:
@@ -74,3 +68,28 @@ def ranked(ids: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.generic], Floa
     names, score = np.asarray(ids), np.asarray(scores, dtype=np.float64)
     order = np.lexsort((names, -score))
     return names[order], score[order]
+
+
+def _identity(values: Floats) -> Floats:
+    return values
+
+
+def _relu(values: Floats) -> Floats:
+    """max(0, x)."""
+    positive: Floats = np.maximum(values, 0.0)
+    return positive
+
+
+def _sigmoid(values: Floats) -> Floats:
+    """1 / (1 + exp(-x)), by the form of it that cannot overflow."""
+    small = np.exp(-np.abs(values))
+    share: Floats = np.where(values >= 0, 1 / (1 + small), small / (1 + small))[()]
+    return share
+
+
+_MEASURES: Mapping[Measure, Callable[[ArrayLike, ArrayLike], Floats]] = {
+    "cosine": cosine, "dot": dot, "euclidean": euclidean,
+}  # fmt: skip
+_ACTIVATIONS: Mapping[Activation, Callable[[Floats], Floats]] = {
+    "identity": _identity, "relu": _relu, "sigmoid": _sigmoid,
+}  # fmt: skip

@@ -14,12 +14,11 @@ from pyspark.sql import functions as F
 from nightrank.config import Config
 from nightrank.models.artefact import Ranker, item_vectors
 from nightrank.models.codebook import assign_codes
+from nightrank.models.int8 import to_int8
 from nightrank.models.row import code_token
 from nightrank.nights import Night
 from nightrank.steps.rankers import contenders
 from nightrank.tables import ITEM_TOKENS
-
-INT8 = 127  # the int8 value of 1: unit vectors need no scale of their own
 
 
 def build_item_tokens(
@@ -69,8 +68,8 @@ def _coded_item(ranker: Ranker, row: tuple[str, NDArray[np.object_], float, NDAr
     vector = item_vectors(ranker, np.asarray(embedding, dtype=np.float32)[None, :])
     codes = assign_codes(vector, ranker.codebook)[0]
     tokens = [code_token(ranker.code_version, level, int(code)) for level, code in enumerate(codes)]
-    int8 = np.round(vector[0] * INT8).astype(np.int8)
-    return item_id, ranker.code_version, [*tokens, *facets], prior(ranker, vector[0], popularity), int8
+    told = prior(ranker, vector[0], popularity)
+    return item_id, ranker.code_version, [*tokens, *facets], told, to_int8(vector[0])
 
 
 def prior(ranker: Ranker, vector: NDArray[np.float32], popularity: float) -> float:

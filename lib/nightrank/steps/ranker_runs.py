@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from datetime import date, timedelta
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -14,24 +12,15 @@ from pyspark.sql import functions as F
 
 from nightrank.config import Config
 from nightrank.errors import ContractError
-from nightrank.models.artefact import Floats, Ranker, code_version, project
+from nightrank.models.artefact import Floats, Ranker, code_version
 from nightrank.nights import Night
 from nightrank.steps.arrays import collect_arrays
 from nightrank.steps.item_order import item_order
 from nightrank.steps.petastorm_feed import Feed, petastorm_feed
+from nightrank.steps.tower import Tower, code_figures, fitted_tower, standing_tower
 from nightrank.tables import CLASSES, RANKER_RUNS
 
-log = logging.getLogger("nightrank")
 NO_RANKER = "none"
-
-
-@dataclass(frozen=True)
-class Tower:
-    """Projection and codebook of items, and the night that they were fitted in."""
-
-    projection: Floats
-    codebook: Floats
-    night: date
 
 
 def build_ranker_runs(
@@ -44,7 +33,7 @@ def build_ranker_runs(
 ) -> DataFrame:
     """One row: the ranker trained on tonight's examples, status 'trained'; or 'skipped' and why none was.
 
-    Tower and codebook are the last ranker's (of `ranker_runs`, earlier nights) until `_standing_tower` says otherwise.
+    Tower and codebook are the last ranker's (of `ranker_runs`, earlier nights) until `standing_tower` says otherwise.
     """
     from nightrank.models.encoder import encoder_version
 
@@ -55,20 +44,22 @@ def build_ranker_runs(
             row = {"status": "skipped", "reason": reason, "ranker_id": NO_RANKER, **known}
         else:
             embeddings = _catalogue(items, item_embeddings, version, config)
-            tower = _standing_tower(ranker_runs, version, night, config)
+            tower = standing_tower(ranker_runs, version, night, config)
             row = {"status": "trained", **_train(feed, embeddings, tower, version, night, config), **known}
     values = tuple(map(row.get, RANKER_RUNS.columns.names))
     return training_examples.sparkSession.createDataFrame([values], RANKER_RUNS.columns)
 
 
-def note_versions(ranker_runs: DataFrame, versions: Mapping[str, int], config: Config) -> None:
-    """Notes for MLflow which Delta version of each table the night's ranker was made from."""
+def note_versions(ranker_runs: DataFrame, versions: Mapping[str, int], config: Config) -> dict[str, float]:
+    """The figures of the night's ranker; notes for MLflow which Delta version of each table it was made from."""
     from nightrank.models.outbox import Note, keep_note
 
-    trained = ranker_runs.where(F.col("status") == "trained").select("run_date")
-    for night in collect_arrays(trained, 1, "rankers trained in one night")["run_date"]:
+    trained = ranker_runs.where(F.col("status") == "trained").select("run_date", F.map_entries("metrics").alias("told"))
+    found = collect_arrays(trained, 1, "rankers trained in one night")
+    for night in found["run_date"]:
         tags = {f"delta_version.{table}": str(version) for table, version in sorted(versions.items())}
         keep_note(config, Note(str(night), "train", "versions", tags=tags))
+    return {figure["key"]: figure["value"] for told in found["told"] for figure in told}
 
 
 def _feed_folder(config: Config) -> str:
@@ -109,29 +100,6 @@ def _catalogue(items: DataFrame, item_embeddings: DataFrame, version: str, confi
     return np.stack(list(found)).astype(np.float32)
 
 
-def _standing_tower(ranker_runs: DataFrame, version: str, night: Night, config: Config) -> Tower | None:
-    """The last ranker's tower; None where it is to be fitted anew.
-
-    That is: there is none, it is `codebook_every` nights old, the encoder or a size has changed, or its file is gone.
-    """
-    from nightrank.models.registry import fetch_ranker
-
-    settings = config.ranker_runs
-    oldest = night.run_date - timedelta(days=settings.codebook_every - 1)
-    last = ranker_runs.where(F.col("status") == "trained").orderBy(F.col("run_date").desc(), "ranker_id").limit(1)
-    young = last.where((F.col("tower_night") >= F.lit(oldest)) & (F.col("encoder_version") == version))
-    found = collect_arrays(young.select("ranker_id", "artefact_uri"), 1, "last rankers")
-    if not len(found["ranker_id"]):
-        return None
-    try:
-        ranker = fetch_ranker(config, str(found["artefact_uri"][0]), str(found["ranker_id"][0]))
-    except ContractError as error:
-        log.warning("tower=refitted reason=%s", error)
-        return None
-    same = ranker.codebook.shape == (settings.levels, settings.codes, settings.dims)
-    return Tower(ranker.projection, ranker.codebook, ranker.tower_night) if same else None
-
-
 def _train(
     feed: Feed, embeddings: Floats, tower: Tower | None, version: str, night: Night, config: Config
 ) -> dict[str, Any]:
@@ -141,9 +109,9 @@ def _train(
 
     settings = config.ranker_runs
     trained = train_ranker(feed.examples, embeddings, settings, tower.projection if tower else None)
-    tower = tower or _fitted_tower(trained.projection, embeddings, night, config)
+    tower = tower or fitted_tower(trained.projection, embeddings, night, config)
     ranker = _ranker(trained, tower, version, config)
-    coefficients, metrics = _coefficients(ranker), {**trained.metrics, **_explained(tower, embeddings)}
+    coefficients, metrics = _coefficients(ranker), {**trained.metrics, **code_figures(tower, embeddings, config)}
     params = {**settings.model_dump(exclude={"feed_folder", "threads"}), "encoder_version": version}
     ranker_id = keep_ranker(config, ranker)
     told = Training(night.run_date, params, trained.curves, {**metrics, **coefficients}, feed.rows)
@@ -157,15 +125,6 @@ def _train(
         "metrics": metrics,
         **asdict(registered),
     }
-
-
-def _fitted_tower(projection: Floats, embeddings: Floats, night: Night, config: Config) -> Tower:
-    from nightrank.models.codebook import fit_codebook
-
-    settings = config.ranker_runs
-    vectors = project(embeddings, projection)
-    known = vectors[vectors.any(axis=1)]
-    return Tower(projection, fit_codebook(known, None, settings.levels, settings.codes, settings.seed), night.run_date)
 
 
 def _ranker(trained: Any, tower: Tower, version: str, config: Config) -> Ranker:
@@ -192,13 +151,3 @@ def _coefficients(ranker: Ranker) -> dict[str, float]:
         engine = zip(ranker.engine_features, values, strict=True)
         named |= {f"b_{query_class}_{name}": float(value) for name, value in engine}
     return named
-
-
-def _explained(tower: Tower, embeddings: Floats) -> dict[str, float]:
-    """code_explained: the share of the item vectors' variance that their codes keep."""
-    from nightrank.models.codebook import assign_codes, decode
-
-    vectors = project(embeddings, tower.projection).astype(np.float64)
-    left = ((vectors - decode(assign_codes(vectors, tower.codebook), tower.codebook)) ** 2).sum()
-    spread = ((vectors - vectors.mean(axis=0)) ** 2).sum()
-    return {"code_explained": float(1 - left / spread)} if spread > 0 else {}

@@ -1,0 +1,109 @@
+"""The item tower and its codebook: fitted on a schedule, frozen between, and looked at every night."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import numpy as np
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from nightrank.config import Config
+from nightrank.errors import ContractError
+from nightrank.models.artefact import Floats, code_version, project
+from nightrank.models.coding import Coding, coding, drift
+from nightrank.models.row import code_token
+from nightrank.nights import Night
+from nightrank.steps.arrays import collect_arrays
+
+log = logging.getLogger("nightrank")
+FITTED_ERROR = "code_error_fitted"
+
+
+@dataclass(frozen=True)
+class Tower:
+    """Projection and codebook of items, the night that they were fitted in, and the codes' error in that night.
+
+    error None: the row that the tower comes from does not tell it.
+    """
+
+    projection: Floats
+    codebook: Floats
+    night: date
+    error: float | None
+
+
+def standing_tower(ranker_runs: DataFrame, version: str, night: Night, config: Config) -> Tower | None:
+    """The last ranker's tower; None where it is to be fitted anew.
+
+    That is: there is none, it is `codebook_every` nights old, the encoder or a size has changed, or its file is gone.
+    """
+    from nightrank.models.registry import fetch_ranker
+
+    settings = config.ranker_runs
+    oldest = night.run_date - timedelta(days=settings.codebook_every - 1)
+    last = ranker_runs.where(F.col("status") == "trained").orderBy(F.col("run_date").desc(), "ranker_id").limit(1)
+    young = last.where((F.col("tower_night") >= F.lit(oldest)) & (F.col("encoder_version") == version))
+    fitted_error = F.try_element_at("metrics", F.lit(FITTED_ERROR)).alias("fitted_error")
+    found = collect_arrays(young.select("ranker_id", "artefact_uri", fitted_error), 1, "last rankers")
+    if not len(found["ranker_id"]):
+        return None
+    try:
+        ranker = fetch_ranker(config, str(found["artefact_uri"][0]), str(found["ranker_id"][0]))
+    except ContractError as gone:
+        log.warning("tower=refitted reason=%s", gone)
+        return None
+    same = ranker.codebook.shape == (settings.levels, settings.codes, settings.dims)
+    told = float(found["fitted_error"][0])  # NaN for NULL
+    error = None if np.isnan(told) else told
+    return Tower(ranker.projection, ranker.codebook, ranker.tower_night, error) if same else None
+
+
+def fitted_tower(projection: Floats, embeddings: Floats, night: Night, config: Config) -> Tower:
+    """The tower with that projection [encoder dims, dims] and a codebook fitted to the items' embeddings."""
+    from nightrank.models.codebook import fit_codebook
+
+    settings = config.ranker_runs
+    vectors = project(embeddings, projection)
+    known = vectors[vectors.any(axis=1)]
+    codebook = fit_codebook(known, None, settings.levels, settings.codes, settings.seed)
+    return Tower(projection, codebook, night.run_date, coding(vectors, codebook).error)
+
+
+def code_figures(tower: Tower, embeddings: Floats, config: Config) -> dict[str, float]:
+    """How the tower's codes serve tonight's items, also in the log.
+
+    code_error, code_explained: see Coding. code_largest_share: of one code, in fair shares; codes_crowded: how many
+    hold too much. code_error_fitted, code_drift: the error in the night of the fit, and the growth since.
+    refit_proposed: 1.0 where that is more than ranker_runs.refit_drift.
+    """
+    found = coding(project(embeddings, tower.projection), tower.codebook)
+    grown = {} if tower.error is None else {FITTED_ERROR: tower.error, "code_drift": drift(found.error, tower.error)}
+    figures = {
+        "code_error": found.error,
+        "code_explained": found.explained,
+        "code_largest_share": float(found.fair_shares().max()),
+        "codes_crowded": float(len(found.crowded())),
+        "refit_proposed": float(grown.get("code_drift", 0.0) > config.ranker_runs.refit_drift),
+        **grown,
+    }
+    _say(tower, found, figures, config)
+    return figures
+
+
+def _say(tower: Tower, found: Coding, figures: dict[str, float], config: Config) -> None:
+    version = code_version(tower.projection, tower.codebook)
+    told = " ".join(f"{name}={value:.4g}" for name, value in sorted(figures.items()))
+    log.info("codes=%s fitted=%s %s", version, tower.night, told)
+    for level, code, shares in found.crowded():
+        log.warning("code=%s holds=%.1f fair shares of the items", code_token(version, level, code), shares)
+    if figures["refit_proposed"]:
+        log.warning(
+            "codes=%s a refit is proposed: error %+.0f%% since they were fitted, ranker_runs.refit_drift is %g. "
+            "Run the next night with ranker_runs.codebook_every: 1.",
+            version,
+            100 * figures["code_drift"],
+            config.ranker_runs.refit_drift,
+        )
