@@ -10,8 +10,9 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from nightrank import tables
+from nightrank.asked import the_night
 from nightrank.cli import main
-from nightrank.runner import run_stage, the_night
+from nightrank.runner import run_stage
 from nightrank.stages import STAGES
 from nights import LAST, Lake, copy_of, hashes, loaded, rows_of
 

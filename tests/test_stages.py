@@ -9,8 +9,9 @@ import pytest
 from pyspark.sql import SparkSession
 
 from nightrank import tables
+from nightrank.asked import nights_to_run, the_night
 from nightrank.config import Config
-from nightrank.runner import nights_to_run, run_stage, the_night
+from nightrank.runner import run_stage
 from nightrank.stages import STAGES
 from nightrank.storage import nights_of
 from nights import BULK_UNTIL, LAST, Lake, hashes, loaded, rows_of, write_config

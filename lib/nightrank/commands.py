@@ -11,8 +11,9 @@ from nightrank.config import Config
 
 def command_run(config: Config, arguments: argparse.Namespace) -> None:
     """Runs nights, or says what would run."""
+    from nightrank.asked import nights_to_run, stages_named
     from nightrank.dry_run import dry_run_in_words
-    from nightrank.runner import nights_to_run, run_nights, stages_named
+    from nightrank.runner import run_nights
     from nightrank.session import build_session
 
     stages_named(arguments.what, config)

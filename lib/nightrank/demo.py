@@ -14,11 +14,12 @@ from pyspark.sql import Row, SparkSession
 from pyspark.sql import functions as F
 
 from nightrank import tables
+from nightrank.asked import nights_to_run
 from nightrank.config import Config
 from nightrank.models.scorer import ranked_order, reranked_scores, row_sums
 from nightrank.recovery import Recovery, measure_recovery
 from nightrank.report import all_nights, last_night, query_in_words, shopper_in_words, shown_queries
-from nightrank.runner import nights_to_run, run_nights
+from nightrank.runner import run_nights
 from nightrank.session import build_session
 from nightrank.shop.ubi_log import write_shop
 from nightrank.steps.slates import DEFAULT_CLASS

@@ -7,10 +7,10 @@ from datetime import date
 
 from pyspark.sql import SparkSession
 
+from nightrank.asked import stages_named, the_night
 from nightrank.config import Config
 from nightrank.nights import Night
 from nightrank.resuming import Known, made_from, stands_already
-from nightrank.runner import stages_named, the_night
 from nightrank.spans import Span
 from nightrank.stages import Read, Stage
 from nightrank.storage import address

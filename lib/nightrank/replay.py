@@ -9,9 +9,10 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from nightrank import tables
+from nightrank.asked import nights_to_run
 from nightrank.config import Config
 from nightrank.contract import Table
-from nightrank.runner import nights_to_run, run_nights
+from nightrank.runner import run_nights
 from nightrank.storage import read_table
 
 DELIVERED = (tables.ITEMS, tables.EVENTS, tables.SEARCHES)

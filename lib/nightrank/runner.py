@@ -12,22 +12,22 @@ from functools import partial
 
 from pyspark.sql import DataFrame, SparkSession
 
-from nightrank import tables
+from nightrank.asked import stages_named, the_night
 from nightrank.broken_logs import broken_logs, leaving_out
 from nightrank.config import Config
 from nightrank.deliveries import judge_of
-from nightrank.errors import ContractError, NightrankError, TryAgainError, UsageError
+from nightrank.errors import NightrankError, TryAgainError
 from nightrank.explaining import explained
 from nightrank.faults import fail_point, refuse_faults
 from nightrank.lease import holding_lease
 from nightrank.models.encoder_store import with_kept_encoders
-from nightrank.nights import ONE_DAY, Night, bulk_night, ordinary_night
+from nightrank.nights import Night
 from nightrank.resuming import Known, Made, made_from, stands_already
 from nightrank.sources import read_raw
 from nightrank.stage_runs import FAILED, note_stages
-from nightrank.stages import JOBS, STAGES, Read, Stage
+from nightrank.stages import Read, Stage
 from nightrank.stopping import stoppable, within
-from nightrank.storage import nights_of, read_table, replace_night, version_of
+from nightrank.storage import read_table, replace_night, version_of
 from nightrank.summary import Summary, write_summary
 from nightrank.telling import tell_failure, tell_night
 
@@ -46,50 +46,6 @@ class Run:
     known: Known = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
     metrics: dict[str, Mapping[str, float]] = field(default_factory=dict)
-
-
-def stages_named(what: str, config: Config) -> tuple[Stage, ...]:
-    """The stages of a job, of `nightly` (all), or the one stage of that name, in running order: those that are wanted.
-
-    Raises UsageError where none is.
-    """
-    found = tuple(s for s in STAGES if what in {"nightly", s.job, s.name})
-    if not found:
-        names = ", ".join(("nightly", *JOBS, *(s.name for s in STAGES)))
-        raise UsageError(f"There is no stage or job '{what}'. Name one of: {names}.")
-    wanted = tuple(stage for stage in found if stage.wanted(config))
-    if not wanted:
-        raise UsageError(f"Stage '{what}' makes nothing for this shop: the config names none of what it is made from.")
-    return wanted
-
-
-def nights_to_run(
-    spark: SparkSession, config: Config, run_date: date | None, backfill: bool = False
-) -> tuple[date, ...]:
-    """The nights of a run: the one named, or the calendar's bulk load and the nights after it.
-
-    backfill: with the night every later one that the lake holds, as each stands on the one before. Raises UsageError
-    where nothing names a night, and ContractError where a later night stands on them and is not run again with them.
-    """
-    calendar = config.calendar
-    if run_date is None and calendar.bulk_until is None:
-        raise UsageError("No night to run: give --run-date, or calendar.bulk_until in the config.")
-    first = run_date or calendar.bulk_until
-    assert first is not None
-    nights = tuple(first + n * ONE_DAY for n in range(1 if run_date else calendar.nights + 1))
-    held = nights_of(spark, config.lake, tables.USER_PROFILES)
-    later = tuple(d for d in held if d > nights[-1])
-    if calendar.bulk_until and first < calendar.bulk_until and later:
-        raise ContractError(
-            f"Night {first} cannot be run alone: it is part of the bulk load up to {calendar.bulk_until}. Run "
-            "that again: --run-date of its last night, with --backfill."
-        )
-    if later and not backfill:
-        raise ContractError(
-            f"Night {nights[0]} cannot be run alone: night {later[0]} stands on it, and {len(later) - 1} more. "
-            "Run it with --backfill: every later night is run again after it, in order."
-        )
-    return (*nights, *later)
 
 
 def run_nights(spark: SparkSession, config: Config, what: str, nights: Sequence[date], again: bool = False) -> None:
@@ -134,17 +90,6 @@ def _note_failure(spark: SparkSession, config: Config, stages: Sequence[Stage], 
         _note_stages(spark, config, stages, summary, run)
     except Exception as error:  # the failure itself is what has to be told
         log.warning("stage_runs=unwritten night=%s error=%s", summary.night, type(error).__name__)
-
-
-def the_night(spark: SparkSession, config: Config, run_date: date, planned: Sequence[date] = ()) -> Night:
-    """The night of that date: a bulk load where the calendar says so, else an ordinary one.
-
-    planned: nights that will stand by then, beside those that the lake holds.
-    """
-    if run_date == config.calendar.bulk_until:
-        return bulk_night(run_date, config.training_examples.window_nights)
-    held = {*nights_of(spark, config.lake, tables.USER_PROFILES), *planned}
-    return ordinary_night(run_date, tuple(sorted(held)))
 
 
 def _run_night(

@@ -25,11 +25,12 @@ from pyspark.sql import functions as F
 from retail_inputs import write_inputs
 
 from nightrank import tables
+from nightrank.asked import nights_to_run
 from nightrank.config import Config, load_config
 from nightrank.models.bootstrap import difference_interval, mean_interval, sums_by_user
 from nightrank.models.scorer import reranked_scores, row_sums
 from nightrank.nights import ONE_DAY
-from nightrank.runner import nights_to_run, run_nights
+from nightrank.runner import run_nights
 from nightrank.session import build_session
 from nightrank.storage import read_table
 

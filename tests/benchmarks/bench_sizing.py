@@ -26,10 +26,11 @@ from pyspark.sql import functions as F
 from sizing_lines import lines_through, wrong_by
 
 from nightrank import tables
+from nightrank.asked import the_night
 from nightrank.cli import _log_plainly
 from nightrank.config import Config, load_config
 from nightrank.nights import BEGINNING
-from nightrank.runner import run_nights, run_stage, the_night
+from nightrank.runner import run_nights, run_stage
 from nightrank.session import build_session
 from nightrank.shop.planted import SLATE
 from nightrank.shop.ubi_log import write_shop

@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 from figures import say_figures
 
+from nightrank.asked import nights_to_run
 from nightrank.cli import _log_plainly
 from nightrank.config import Config, load_config
 from nightrank.recovery import Recovery, measure_recovery
-from nightrank.runner import nights_to_run, run_nights
+from nightrank.runner import run_nights
 from nightrank.session import build_session
 from nightrank.shop.ubi_log import write_shop
 

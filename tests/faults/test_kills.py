@@ -14,11 +14,12 @@ from pyspark.sql import DataFrame, SparkSession
 
 from forked import KILLED, fault, fork, kill_after
 from nightrank import tables
+from nightrank.asked import the_night
 from nightrank.config import Config
 from nightrank.errors import BugError
 from nightrank.faults import POINTS
 from nightrank.lease import LEASE
-from nightrank.runner import Run, run_nights, run_stage, the_night
+from nightrank.runner import Run, run_nights, run_stage
 from nightrank.stages import STAGES
 from nightrank.storage import read_single
 from nights import LAST, Lake, copy_of, hashes, loaded
