@@ -291,7 +291,8 @@ def test_prod_leaves_spark_to_the_cluster_and_asks_for_its_gpus() -> None:
     assert config.spark.settings[f"{resource}.discoveryScript"].startswith("/")
 
 
-def test_the_cpu_config_differs_by_spark_alone() -> None:
-    gpu, cpu = (load_config(CONF / name).model_dump() for name in ("prod.yaml", "prod_cpu.yaml"))
-    assert {key for key in gpu if gpu[key] != cpu[key]} == {"spark"}
-    assert cpu["spark"] == load_config(CONF / "base.yaml").model_dump()["spark"]
+def test_the_cpu_config_differs_by_what_the_hardware_asks_for() -> None:
+    gpu, cpu, base = (load_config(CONF / name).model_dump() for name in ("prod.yaml", "prod_cpu.yaml", "base.yaml"))
+    of_hardware = {"spark", "item_embeddings", "query_embeddings"}
+    assert {key for key in gpu if gpu[key] != cpu[key]} == of_hardware
+    assert {key: cpu[key] for key in of_hardware} == {key: base[key] for key in of_hardware}
