@@ -6,7 +6,6 @@ from math import sqrt
 
 import numpy as np
 import pytest
-
 from bench_codes import kendall, top_overlap
 
 
