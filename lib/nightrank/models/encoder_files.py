@@ -33,7 +33,7 @@ TOKENIZER_FILES = (
 )
 BYTES_PER_WEIGHT = 4  # they are read as float32, whatever precision they are then brought to
 GB = 1e9
-# Python with torch and transformers, and one pass's activations: 0.5 GB with MiniLM, measured.
+# Python with torch and transformers, and one pass's activations: `make bench-encode` tells worker_memory_gb.
 BESIDE_WEIGHTS_GB = 0.5
 # The longest header that safetensors itself reads.
 LONGEST_HEADER = 100_000_000
