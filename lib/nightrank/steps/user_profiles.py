@@ -80,9 +80,9 @@ def profiles_as_of(
     shopper without any event up to as_of has no row; one who did nothing since the snapshot has. wanted: the columns
     needed beside ALWAYS and the segment; a plan does not look into a fold, so what is not needed has to be said.
 
-    What costs, in the plan's words: one `Exchange hashpartitioning(user_id)` of the events as they are, one `Sort` of
-    each partition and one `MapInArrow`, where a shopper's whole row is folded in arrays. Exploded in Spark, an event
-    would be seven rows that three aggregations sort.
+    What costs, in the plan's words: one `Exchange hashpartitioning(user_id)` of the events, their facets as one text,
+    one `Sort` of each partition and one `MapInArrow`, where a shopper's whole row is folded in arrays. Exploded in
+    Spark, an event would be seven rows that three aggregations sort.
     """
     names = tuple(name for name in PROFILE if name in {*ALWAYS, *wanted})
     named = events.where(F.col("user_id") != ANONYMOUS)
