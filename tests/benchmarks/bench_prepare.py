@@ -4,6 +4,7 @@ Each part is a process of its own; PART=duckdb,raw,growth,quiet,skew takes some 
 
 duckdb: the profile core of parsed events in Parquet, by nightrank and by DuckDB, in turn; duckdb_ratio is the median of
     the pairs' ratios, results_apart the most that they may differ. The session and a first, small run are not counted.
+    whole_rows_ratio: the whole rows of `user_profiles`, of which the core is a part, against DuckDB's core.
 raw: a bulk load of raw UBI NDJSON; share_<stage> of its seconds.
 growth: the stages after parsing, over EVENTS/9, EVENTS/3 and EVENTS events in Parquet. What they take on a few events
     is start-up and is subtracted; cost_growth is the larger of the two steps' growth of the cost an event.
@@ -30,7 +31,7 @@ from figures import say_figures
 from parsed_log import DAYS, LAST_DAY, Log, log_events, with_facets, write_log
 from prepare_runs import DRIVER_MEMORY, FOLDER, Prepared, bench_config, canonical_config, prepare, session, watched
 from process_memory import way_to_count
-from profile_core import TOLERANCE, core_by_duckdb, core_by_nightrank, refuse_other_results
+from profile_core import TOLERANCE, core_by_duckdb, core_by_nightrank, profiles_by_nightrank, refuse_other_results
 from pyspark.sql import SparkSession
 
 from nightrank.cli import _log_plainly
@@ -49,10 +50,13 @@ def duckdb_part(spark: SparkSession, events: int) -> Figures:
     _core_pair(spark, FEW, write=True)  # for the compilers
     pairs = range(PAIRS if events <= FEW_ENOUGH_FOR_PAIRS else 1)
     found = [_core_pair(spark, events, write=number == 0) for number in pairs]
+    whole = _whole_rows(spark)
     return {
         "duckdb_ratio": median(ours / theirs for ours, theirs, _ in found),
         "seconds_nightrank": median(ours for ours, _, _ in found),
         "seconds_duckdb": median(theirs for _, theirs, _ in found),
+        "seconds_whole_rows": whole,
+        "whole_rows_ratio": whole / median(theirs for _, theirs, _ in found),
         "pairs": len(found),
         "shoppers": found[0][2],
         "results_apart": f"<= {TOLERANCE}",
@@ -69,6 +73,12 @@ def _core_pair(spark: SparkSession, events: int, write: bool) -> tuple[float, fl
     taken = _seconds(lambda: core_by_nightrank(spark, log, ours, LAST_DAY, config))
     other = _seconds(lambda: core_by_duckdb(log, theirs, LAST_DAY, config, memory))
     return taken, other, refuse_other_results(ours, theirs)
+
+
+def _whole_rows(spark: SparkSession) -> float:
+    """The seconds of the whole rows of `user_profiles`, from nothing, over the log that the core was made from."""
+    log, out = (str(FOLDER / "duckdb" / name) for name in ("events", "user_profiles"))
+    return _seconds(lambda: profiles_by_nightrank(spark, log, out, LAST_DAY, bench_config("duckdb")))
 
 
 def raw_part(spark: SparkSession, events: int) -> Figures:

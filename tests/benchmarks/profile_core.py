@@ -1,7 +1,8 @@
 """The profile core, computed twice: each shopper's 64 heaviest decayed facets and 50 latest items taken.
 
-Once by nightrank's own `profiles_as_of`, once by the DuckDB query that a skilled user would write for it; both read the
-parsed events from the same Parquet files and write Parquet.
+Once by the arrays that nightrank's `user_profiles` is folded in, of one half-life, once by the DuckDB query that a
+skilled user would write for it; both read the parsed events from the same Parquet files and write Parquet. The whole
+row of `user_profiles`, of which this is a part, is written beside.
 """
 
 from __future__ import annotations
@@ -10,29 +11,61 @@ from datetime import date
 from pathlib import Path
 
 import duckdb
+import pyarrow
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql import types as T
 
 from nightrank.config import Config
-from nightrank.steps.folding import decayed
+from nightrank.models.ordering import heaviest
+from nightrank.steps.batches import OfChunk, flat, lists_of, map_groups
+from nightrank.steps.interests import Added, folded, late_amounts, plain_states
+from nightrank.steps.own_segment import worth_of
+from nightrank.steps.shopper_evidence import recent
+from nightrank.steps.shopper_log import log_rows, read_facets, read_log, units_of
 from nightrank.steps.user_profiles import profiles_as_of
+from nightrank.tables import ANONYMOUS, USER_PROFILES
 
 FACETS = 64
 TOLERANCE = 1e-5
+CORE = (
+    "user_id string, facets array<struct<value:double,token:string>>, "
+    "recent array<struct<ts:timestamp,item_id:string,action:string>>"
+)
 
 
 def core_by_nightrank(spark: SparkSession, events: str, out: str, night: date, config: Config) -> None:
     """Writes user_id, facets (value, token; heaviest first) and recent (ts, item_id, action; latest first)."""
-    profiles = profiles_as_of(None, spark.read.parquet(events), (night,), config, wanted=("affinities", "recent"))
-    half_life = config.user_profiles.half_life_nights
+    named = spark.read.parquet(events).where(F.col("user_id") != ANONYMOUS)
+    held = T.StructType([field for field in USER_PROFILES.columns.fields if field.name in {"affinities", "recent"}])
+    rows = log_rows(named, None, (night,), held)
+    core = map_groups(rows, ("user_id",), _core_of(night, config), T.StructType.fromDDL(CORE))
+    core.write.mode("overwrite").parquet(out)
 
-    def weighed(state):
-        worth = decayed(state["value"], state["touched"], F.col("as_of"), half_life)
-        return F.struct((-worth).alias("lightness"), state["token"].alias("token"))
 
-    heaviest = F.slice(F.sort_array(F.transform("affinities", weighed)), 1, FACETS)
-    facets = F.transform(heaviest, lambda one: F.struct((-one["lightness"]).alias("value"), one["token"]))
-    profiles.select("user_id", facets.alias("facets"), "recent").write.mode("overwrite").parquet(out)
+def _core_of(night: date, config: Config) -> OfChunk:
+    """What makes CORE of a chunk. A function within one travels to the workers, which do not know this file, whole."""
+    section = config.user_profiles
+
+    def core(chunk: pyarrow.Table) -> pyarrow.RecordBatch:
+        log = read_log(chunk, (night,))
+        facets = read_facets(log)
+        amount = late_amounts(log, units_of(log, config.events.action_weights), section.half_life_nights, section)
+        added = Added(facets.event, facets.code, facets.names, amount[:, None])
+        states, sizes = flat(folded(log, plain_states("affinities", "token", section), added))
+        worth = worth_of(states, sizes, log.asked[1], config)
+        row, found = heaviest(worth, sizes, FACETS)
+        columns = {"value": pyarrow.array(worth[row]), "token": states.field("token").take(pyarrow.array(row))}
+        users = log.shoppers.take(pyarrow.array(log.asked[0]))
+        made = [users, lists_of(columns, found), recent(log, facets, config)]
+        return pyarrow.RecordBatch.from_arrays(made, ["user_id", "facets", "recent"])
+
+    return core
+
+
+def profiles_by_nightrank(spark: SparkSession, events: str, out: str, night: date, config: Config) -> None:
+    """Writes the whole rows of `user_profiles`: three half-lives, dislikes, cycles, sessions and what else there is."""
+    profiles_as_of(None, spark.read.parquet(events), (night,), config).write.mode("overwrite").parquet(out)
 
 
 def core_by_duckdb(events: str, out: str, night: date, config: Config, memory: str) -> None:

@@ -10,7 +10,6 @@ from nightrank.models.folding import (
     fold,
     kept_shares,
     nightly_sums,
-    ranges,
     standing,
     standing_by_group,
     successors,
@@ -95,7 +94,3 @@ def test_groups_are_answered_for_their_own_dates_only():
 )
 def test_successors_are_every_keys_second_row_then_every_keys_third(key, expected):
     assert [at.tolist() for at in successors(longs(*key))] == expected
-
-
-def test_ranges_lie_one_after_the_other():
-    assert ranges(longs(7, 2, 0), longs(2, 0, 3)).tolist() == [7, 8, 0, 1, 2]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from nightrank.models.folding import Entries, Longs, merged, successors
+from nightrank.models.folding import Entries, merged, successors
+from nightrank.models.ordering import Longs, order_of
 
 # The columns of a cycle's values.
 BUYS, DAYS, SQUARED_DAYS, LAST = range(4)
@@ -13,7 +14,7 @@ BUYS, DAYS, SQUARED_DAYS, LAST = range(4)
 
 def first_buys(key: Longs, night: Longs, day: Longs) -> Entries:
     """Each buy as if it were its key's only one, by key, night of arrival and day; values: (n, 4) longs."""
-    order = np.lexsort((day, night, key))
+    order = order_of(key, night, day)
     values = np.zeros((len(key), 4), dtype=np.int64)
     values[:, BUYS], values[:, LAST] = 1, day[order]
     return Entries(key[order], night[order], values)

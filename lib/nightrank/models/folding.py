@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Longs = NDArray[np.int64]
-Doubles = NDArray[np.float64]
+from nightrank.models.ordering import Doubles, Longs, firsts, order_of, ranges
+
 # Amounts are counted in millionths.
 UNIT = 1e6
 EVER = 10**6  # nights: what is never forgotten
@@ -30,19 +31,28 @@ class Entries:
     values: NDArray[Any]
 
 
+@cache
 def kept_shares(half_life_nights: float, forget_nights: int) -> Doubles:
     """What is left after 0, 1, … nights: d**0 … d**forget_nights, d = 0.5**(1 / half life); then 0: forgotten."""
     d = 0.5 ** (1.0 / half_life_nights)
-    return np.array([*(d**nights for nights in range(forget_nights + 1)), 0.0])
+    shares = np.array([*(d**nights for nights in range(forget_nights + 1)), 0.0])
+    shares.flags.writeable = False
+    return shares
 
 
-def nightly_sums(key: Longs, night: Longs, amounts: Longs) -> Entries:
-    """One entry a key and night: the sums of its amounts, (rows, m) in millionths, as longs, then in units."""
+def nightly_sums(key: Longs, night: Longs, amounts: Longs, of: Longs | None = None) -> Entries:
+    """One entry a key and night: the sums of its amounts, (rows, m) in millionths, as longs, then in units.
+
+    of: which row of amounts each key adds, where many add the same; else each its own.
+    """
     if not len(key):
-        return Entries(key, night, amounts / UNIT)
+        return Entries(key, night, np.zeros((0, amounts.shape[1])))
     order, first = by_night(key, night)
-    sums = np.add.reduceat(amounts[order], first, axis=0)
-    return Entries(key[order[first]], night[order[first]], sums / UNIT)
+    row = order if of is None else of[order]
+    values = np.empty((amounts.shape[1], len(first)))
+    for column, value in zip(amounts.T, values, strict=True):
+        np.divide(np.add.reduceat(column[row], first), UNIT, out=value)
+    return Entries(key[order[first]], night[order[first]], values.T)
 
 
 def by_night(key: Longs, night: Longs) -> tuple[Longs, Longs]:
@@ -50,8 +60,8 @@ def by_night(key: Longs, night: Longs) -> tuple[Longs, Longs]:
     if not len(key):
         return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
     code = _in_order(key, night, int(night.min()), int(night.max()))
-    order = np.argsort(code, kind="stable")
-    return order, _firsts(code[order])
+    order = order_of(code)
+    return order, firsts(code[order])
 
 
 def fold(previous: Entries, added: Entries, kept: Doubles, least: float = 0.0) -> Entries:
@@ -61,12 +71,12 @@ def fold(previous: Entries, added: Entries, kept: Doubles, least: float = 0.0) -
     least: of less than that is left nothing.
     """
     entries = merged(previous, added)
-    gap = np.diff(entries.night, prepend=entries.night[:1])
-    left = kept[:, np.clip(gap, 0, kept.shape[1] - 1)].T
-    values = entries.values.copy()
+    values, longest = entries.values.copy(order="K"), kept.shape[1] - 1
     for at in successors(entries.key):
-        worth = values[at - 1] * left[at]
-        values[at] += np.where(np.abs(worth) >= least, worth, 0.0)
+        gap = np.minimum(entries.night[at] - entries.night[at - 1], longest)
+        for value, left in zip(values.T, kept, strict=True):
+            worth = value[at - 1] * left[gap]
+            value[at] += np.where(np.abs(worth) >= least, worth, 0.0) if least else worth
     return Entries(entries.key, entries.night, values)
 
 
@@ -75,15 +85,16 @@ def merged(previous: Entries, added: Entries) -> Entries:
     if not len(previous.key):
         return added
     key, night = np.concatenate([previous.key, added.key]), np.concatenate([previous.night, added.night])
-    order = np.lexsort((night, key))  # stable: a state comes before what its own night adds
+    order = order_of(key, night)  # stable: a state comes before what its own night adds
     return Entries(key[order], night[order], np.concatenate([previous.values, added.values])[order])
 
 
 def successors(key: Longs) -> Iterator[Longs]:
     """Rows whose predecessor has the same key: every key's second row, then every key's third, …; key: sorted."""
-    first = _firsts(key)
+    first = firsts(key)
     many = np.diff(first, append=len(key))
-    order = np.argsort(-many, kind="stable")
+    first, many = first[many > 1], many[many > 1]
+    order = order_of(-many)
     first, many = first[order], many[order]
     for number in range(1, int(many[0]) if len(many) else 0):
         yield first[: np.searchsorted(-many, -number)] + number
@@ -105,28 +116,19 @@ def standing_by_group(
     entries: Entries, names: int, group: Longs, as_of: Longs, forget_nights: int
 ) -> tuple[Longs, Longs]:
     """What stands of each asked group (key // names) at its as_of: rows in order of group and key, rows a group."""
-    keys = entries.key[_firsts(entries.key)]
+    begins = firsts(entries.key)
+    keys = entries.key[begins]
     first = np.searchsorted(keys, group * names)
     many = np.searchsorted(keys, (group + 1) * names) - first
-    asked = np.repeat(np.arange(len(group)), many)
-    row = standing(entries, keys[ranges(first, many)], as_of[asked], forget_nights)
+    asked, of = np.repeat(np.arange(len(group)), many), ranges(first, many)
+    if len(of) and as_of.min() >= entries.night.max():  # as in most runs: nothing to look for
+        last = np.append(begins[1:], len(entries.key))[of] - 1
+        row = np.where(as_of[asked] - entries.night[last] <= forget_nights, last, -1)
+    else:
+        row = standing(entries, keys[of], as_of[asked], forget_nights)
     return row[row >= 0], np.bincount(asked[row >= 0], minlength=len(group))
-
-
-def ranges(first: Longs, many: Longs) -> Longs:
-    """first[0], first[0] + 1, … many[0] of them, then those of first[1], …"""
-    before = np.cumsum(many) - many
-    rows: Longs = np.arange(int(many.sum())) + np.repeat(first - before, many)
-    return rows
 
 
 def _in_order(key: Longs, night: Longs, first: int, last: int) -> Longs:
     """One number a row that sorts by key, then night. A night before `first` sorts with the key before."""
     return key * (last - first + 1) + (night - first)
-
-
-def _firsts(sorted_codes: Longs) -> Longs:
-    """The first row of each run of equal codes."""
-    begins = np.ones(len(sorted_codes), dtype=np.bool_)
-    np.not_equal(sorted_codes[1:], sorted_codes[:-1], out=begins[1:])
-    return np.flatnonzero(begins)

@@ -43,21 +43,28 @@ def whole_groups(batches: Iterator[pyarrow.RecordBatch], rows: int) -> Iterator[
         held.append(batch)
         size += batch.num_rows
         if size >= wanted:
-            table = pyarrow.Table.from_batches(held)
-            end = _start_of_last_group(table)
+            end = _start_of_last_group(held)
             if end:
-                yield table.slice(0, end).combine_chunks()
-            held, size = table.slice(end).to_batches(), size - end
+                chunk, held = _cut(held, end)
+                size -= end
+                yield chunk
             # A group larger than a chunk is looked into again only when it has doubled.
             wanted = max(rows, 2 * size)
     if size:
-        yield pyarrow.Table.from_batches(held).combine_chunks()
+        chunk, held = _cut(held, size)
+        yield chunk
 
 
-def _start_of_last_group(table: pyarrow.Table) -> int:
-    groups = table.column(GROUP).to_numpy()
+def _start_of_last_group(batches: list[pyarrow.RecordBatch]) -> int:
+    groups = np.concatenate([batch.column(GROUP).to_numpy() for batch in batches])
     others = np.flatnonzero(groups != groups[-1])
     return int(others[-1]) + 1 if len(others) else 0
+
+
+def _cut(batches: list[pyarrow.RecordBatch], end: int) -> tuple[pyarrow.Table, list[pyarrow.RecordBatch]]:
+    """The rows before `end` in one piece, and the rest. Who drops the batches holds the rows once."""
+    table = pyarrow.Table.from_batches(batches)
+    return table.slice(0, end).combine_chunks(), table.slice(end).to_batches()
 
 
 def longs(column: Any) -> NDArray[np.int64]:

@@ -19,7 +19,8 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from nightrank.models import folding as numbers
-from nightrank.models.folding import UNIT, Doubles, Longs
+from nightrank.models.folding import UNIT
+from nightrank.models.ordering import Doubles, Longs, firsts, order_of
 from nightrank.nights import BEGINNING
 from nightrank.steps.batches import dates, doubles, longs, map_groups
 
@@ -64,7 +65,7 @@ def _folded(
     held = numbers.Entries(key[~is_new], night[~is_new], doubles(chunk.column("value").filter(~is_new))[:, None])
     amounts = longs(chunk.column("amount").filter(is_new))[:, None]
     states = numbers.fold(held, numbers.nightly_sums(key[is_new], night[is_new], amounts), kept[None, :], least)
-    distinct = np.unique(key)
+    distinct = np.arange(len(group))
     asked, when = np.tile(distinct, len(as_of)), np.repeat(as_of, len(distinct))
     row = numbers.standing(states, asked, when, kept.shape[0] - 2)
     worth = states.values[row, 0] * kept[np.minimum(when - states.night[row], len(kept) - 1)]
@@ -81,8 +82,11 @@ def _numbered(keys: Sequence[str], chunk: pyarrow.Table) -> tuple[Longs, Longs]:
     for name in keys:
         codes = chunk.column(name).combine_chunks().dictionary_encode()
         number = number * len(codes.dictionary) + longs(codes.indices)
-    _, first, key = np.unique(number, return_index=True, return_inverse=True)
-    return key, first
+    order = order_of(number)
+    first = firsts(number[order])
+    key = np.empty_like(number)
+    key[order] = np.repeat(np.arange(len(first)), np.diff(first, append=len(number)))
+    return key, order[first]
 
 
 def decayed(value: Column, touched: Column, as_of: Column, half_life_nights: float) -> Column:

@@ -6,8 +6,9 @@ import numpy as np
 import pyarrow
 
 from nightrank.config import Config
-from nightrank.models.folding import EVER, Entries, Longs, merged, ranges, standing
-from nightrank.steps.batches import lists_of, longs, times
+from nightrank.models.folding import EVER, Entries, merged, standing
+from nightrank.models.ordering import Longs, order_of, ranges
+from nightrank.steps.batches import lists_of, times
 from nightrank.steps.shopper_log import Facets, Log
 
 MINUTE = 60_000_000  # in microseconds
@@ -20,7 +21,7 @@ def last_session(log: Log, facets: Facets, config: Config) -> pyarrow.Array:
     that no night needs events of another.
     """
     section = config.user_profiles
-    order = np.lexsort((longs(log.events["ts"]), log.night, log.shopper))
+    order = order_of(log.shopper, log.night, log.ts)
     first, many = _last_of_each_night(log, order, section.session_minutes * MINUTE)
     held = log.previous["last_session"]
     old = Entries(log.previous_shopper, log.previous_night, np.arange(len(held))[:, None])
@@ -37,7 +38,7 @@ def last_session(log: Log, facets: Facets, config: Config) -> pyarrow.Array:
 
 def _last_of_each_night(log: Log, order: Longs, longest_gap: int) -> tuple[Longs, Longs]:
     """Where in `order` each shopper's and night's last session begins, and of how many events it is."""
-    shopper, night, ts = log.shopper[order], log.night[order], longs(log.events["ts"])[order]
+    shopper, night, ts = log.shopper[order], log.night[order], log.ts[order]
     changes = (np.diff(shopper) != 0) | (np.diff(night) != 0)
     begins = np.flatnonzero(np.concatenate([[True], changes | (np.diff(ts) > longest_gap)])[: len(order)])
     ends = np.append(begins[1:], len(order))[: len(begins)]
@@ -46,14 +47,14 @@ def _last_of_each_night(log: Log, order: Longs, longest_gap: int) -> tuple[Longs
 
 
 def _sessions(log: Log, facets: Facets, order: Longs, first: Longs, many: Longs, most: int) -> pyarrow.Array:
-    ts = longs(log.events["ts"])[order]
+    ts = log.ts[order]
     event = order[ranges(first, many)]
     session = np.full(len(order), -1)
     session[event] = np.repeat(np.arange(len(first)), many)
     of_facet = session[facets.event]
     size = max(len(facets.names), 1)
     key, found = np.unique((of_facet * size + facets.code)[of_facet >= 0], return_counts=True)
-    ranked = np.lexsort((key % size, -found, key // size))
+    ranked = order_of(key // size, -found, key % size)
     sizes = np.bincount(key // size, minlength=len(first))
     rank = np.arange(len(key)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     kept = ranked[rank < most]

@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 
 from nightrank.config import Config
 from nightrank.sections import UserProfilesConfig
-from nightrank.steps.user_profiles import segment_of
+from nightrank.steps.own_segment import segment_of
 
 # Of a profile what rows and examples are made from; the rest says nothing of several ids (how many days there were
 # between buys of the one and the other, say) and is read a pseudonym each.

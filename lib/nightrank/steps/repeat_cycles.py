@@ -11,7 +11,8 @@ from pyspark.sql import functions as F
 
 from nightrank.config import Config
 from nightrank.models.cycles import first_buys, fold_buys
-from nightrank.models.folding import Entries, Longs, standing_by_group
+from nightrank.models.folding import Entries, standing_by_group
+from nightrank.models.ordering import Longs
 from nightrank.steps.batches import dates, flat, lists_of, longs, sorted_codes
 from nightrank.steps.shopper_log import Facets, Log, day_of, units_of
 
@@ -21,15 +22,16 @@ SUMS = ("buys", "days", "squared_days", "last")
 def item_cycles(log: Log, _: Facets, config: Config) -> pyarrow.Array:
     """Each asked profile's cycle of each bought item."""
     bought = _bought(log, config)
-    return _cycles(log, "item_cycles", "item_id", bought, log.events["item_id"].take(pyarrow.array(bought)), config)
+    states = "item_cycles", "item_id"
+    return _cycles(log, states, bought, log.item[bought], log.item_ids, config)
 
 
 def category_cycles(log: Log, facets: Facets, config: Config) -> pyarrow.Array:
     """Each asked profile's cycle of each category that was bought from: an item's narrowest one."""
     bought = _bought(log, config)
     bought = bought[facets.category[bought] >= 0]
-    category = facets.names.take(pyarrow.array(facets.category[bought]))
-    return _cycles(log, "category_cycles", "token", bought, category, config)
+    states = "category_cycles", "token"
+    return _cycles(log, states, bought, facets.category[bought], facets.names, config)
 
 
 def mean_days(cycle: Column) -> Column:
@@ -48,16 +50,20 @@ def _bought(log: Log, config: Config) -> Longs:
     return np.flatnonzero(units_of(log, dict.fromkeys(config.user_profiles.cycle_actions, 1.0)))
 
 
-def _cycles(log: Log, column: str, name: str, event: Longs, bought: Any, config: Config) -> pyarrow.Array:
+def _cycles(
+    log: Log, states: tuple[str, str], event: Longs, bought: Longs, bought_names: Any, config: Config
+) -> pyarrow.Array:
+    """states: the column and its name; what each event bought is the number `bought` in bought_names."""
+    column, name = states
     forget = config.user_profiles.forget_nights
     held, many = flat(log.previous[column])
-    (held_names, new_names), names = sorted_codes(held.field(name), bought)
+    (held_names, number), names = sorted_codes(held.field(name), bought_names)
     previous = Entries(
         np.repeat(log.previous_shopper, many) * len(names) + held_names,
         longs(held.field("touched")),
         np.stack([longs(held.field(part)) for part in SUMS], axis=1),
     )
-    key = log.shopper[event] * len(names) + new_names
+    key = log.shopper[event] * len(names) + number[bought]
     cycles = fold_buys(previous, first_buys(key, log.night[event], day_of(log)[event]), forget)
     row, sizes = standing_by_group(cycles, len(names), *log.asked, forget)
     buys, days, squared, last = cycles.values[row].T

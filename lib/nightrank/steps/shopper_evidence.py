@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow
 
 from nightrank.config import Config
-from nightrank.models.folding import EVER, Entries, Longs, by_night, merged, ranges, standing, successors
+from nightrank.models.folding import EVER, Entries, by_night, merged, standing, successors
+from nightrank.models.ordering import Longs, order_of, ranges
 from nightrank.steps.batches import flat, lists_of, longs, sorted_codes, times
 from nightrank.steps.shopper_log import Facets, Log, is_take
 
@@ -36,7 +37,7 @@ def evidence(log: Log, config: Config) -> dict[str, Any]:
 def _nightly(log: Log, config: Config) -> Entries:
     """FIGURES of each shopper and night."""
     order, first = by_night(log.shopper, log.night)
-    ts = longs(log.events["ts"])[order]
+    ts = log.ts[order]
     taken = is_take(log, config)[order].astype(np.int64)
     many = np.diff(first, append=len(order))
     if not len(order):
@@ -51,22 +52,22 @@ def recent(log: Log, _: Facets, config: Config) -> pyarrow.Array:
 
     The latest of last night's latest and tonight's are the latest of all.
     """
-    taken = pyarrow.array(np.flatnonzero(is_take(log, config)))
-    new = {name: log.events[name].take(taken) for name in ("ts", "item_id", "action")}
+    taken = np.flatnonzero(is_take(log, config))
     held, many = flat(log.previous["recent"])
-    items, item_ids = sorted_codes(held.field("item_id"), new["item_id"])
-    actions, names = sorted_codes(held.field("action"), new["action"])
+    (held_items, new_item), item_ids = sorted_codes(held.field("item_id"), log.item_ids)
+    (held_actions, new_action), actions = sorted_codes(held.field("action"), log.actions)
     shopper = np.concatenate([np.repeat(log.previous_shopper, many), log.shopper[taken]])
     night = np.concatenate([np.repeat(log.previous_night, many), log.night[taken]])
-    ts = np.concatenate([longs(held.field("ts")), longs(new["ts"])])
-    item, action = np.concatenate(items), np.concatenate(actions)
+    ts = np.concatenate([longs(held.field("ts")), log.ts[taken]])
+    item = np.concatenate([held_items, new_item[log.item[taken]]])
+    action = np.concatenate([held_actions, new_action[log.action[taken]]])
     row = _distinct(shopper, -ts, item, action, night)
     at, sizes = _newest(shopper[row], night[row], log.asked, config.user_profiles.recent)
     row = row[at]
     columns = {
         "ts": times(ts[row]),
         "item_id": item_ids.take(pyarrow.array(item[row])),
-        "action": names.take(pyarrow.array(action[row])),
+        "action": actions.take(pyarrow.array(action[row])),
     }
     return lists_of(columns, sizes)
 
@@ -74,7 +75,7 @@ def recent(log: Log, _: Facets, config: Config) -> pyarrow.Array:
 def _distinct(*keys_and_night: Longs) -> Longs:
     """Rows in order of the keys, one of each: that of the first night."""
     *keys, _ = keys_and_night
-    order = np.lexsort(keys_and_night[::-1])
+    order = order_of(*keys_and_night)
     changes = np.zeros(len(order), dtype=np.bool_)
     for key in keys:
         changes[1:] |= key[order][1:] != key[order][:-1]

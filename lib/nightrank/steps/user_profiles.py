@@ -19,7 +19,6 @@ from nightrank.config import Config
 from nightrank.nights import Night
 from nightrank.steps.batches import dates, map_groups
 from nightrank.steps.consent import not_forgotten
-from nightrank.steps.folding import decayed
 from nightrank.steps.interests import (
     affinities,
     dislikes,
@@ -29,6 +28,7 @@ from nightrank.steps.interests import (
     seen_items,
 )
 from nightrank.steps.last_session import last_session
+from nightrank.steps.own_segment import segment_of, segments
 from nightrank.steps.repeat_cycles import category_cycles, item_cycles
 from nightrank.steps.shopper_evidence import FIGURES, evidence, recent
 from nightrank.steps.shopper_log import AsOf, Facets, Log, log_rows, read_facets, read_log
@@ -80,21 +80,19 @@ def profiles_as_of(
     shopper without any event up to as_of has no row; one who did nothing since the snapshot has. wanted: the columns
     needed beside ALWAYS and the segment; a plan does not look into a fold, so what is not needed has to be said.
 
-    What costs, in the plan's words: one `Exchange hashpartitioning(user_id)` of the events as they are, one `Sort` of
-    each partition and one `MapInArrow`, where a shopper's whole row is folded in arrays. Exploded in Spark, an event
-    would be seven rows that three aggregations sort.
+    What costs, in the plan's words: one `Exchange hashpartitioning(user_id)` of the events, their facets as one text,
+    one `Sort` of each partition and one `MapInArrow`, where a shopper's whole row is folded in arrays. Exploded in
+    Spark, an event would be seven rows that three aggregations sort.
     """
     names = tuple(name for name in PROFILE if name in {*ALWAYS, *wanted})
     named = events.where(F.col("user_id") != ANONYMOUS)
     if user_profiles is None:
-        profiles = _refolded(None, named, as_of, names, config)
-    else:
-        active = named.select("user_id").distinct()
-        moved = user_profiles.join(active, on="user_id", how="left_semi")
-        still = user_profiles.join(active, on="user_id", how="left_anti")
-        refolded = _refolded(moved, named, as_of, names, config)
-        profiles = refolded.unionByName(_unmoved(still, as_of, names, config))
-    return profiles.select("as_of", *names, segment_of(config).alias("segment"))
+        return _refolded(None, named, as_of, names, config)
+    active = named.select("user_id").distinct()
+    moved = user_profiles.join(active, on="user_id", how="left_semi")
+    still = user_profiles.join(active, on="user_id", how="left_anti")
+    refolded = _refolded(moved, named, as_of, names, config)
+    return refolded.unionByName(_unmoved(still, as_of, names, config))
 
 
 def _unmoved(user_profiles: DataFrame, as_of: AsOf, names: Sequence[str], config: Config) -> DataFrame:
@@ -108,7 +106,8 @@ def _unmoved(user_profiles: DataFrame, as_of: AsOf, names: Sequence[str], config
     late = F.date_diff("as_of", F.col("effective_events.touched"))
     effective = F.when(late <= section.forget_nights, F.col("effective_events"))
     asked = _asked_for(user_profiles, as_of).withColumns({name: kept(name) for name in STATES})
-    return asked.withColumn("effective_events", effective).select("as_of", *names)
+    lessened = asked.withColumn("effective_events", effective).select("as_of", *names)
+    return lessened.withColumn("segment", segment_of(config))
 
 
 def _asked_for(profiles: DataFrame, as_of: AsOf) -> DataFrame:
@@ -123,7 +122,7 @@ def _refolded(
 ) -> DataFrame:
     """Profiles of shoppers who did something since the snapshot."""
     kinds = {field.name: field for field in USER_PROFILES.columns.fields}
-    schema = T.StructType([T.StructField("as_of", T.DateType()), *[kinds[name] for name in names]])
+    schema = T.StructType([T.StructField("as_of", T.DateType()), *[kinds[name] for name in (*names, "segment")]])
     days = None if isinstance(as_of, DataFrame) else tuple(as_of)
     rows = log_rows(events, user_profiles, as_of, T.StructType([kinds[name] for name in names if name != "user_id"]))
     return map_groups(rows, ("user_id",), partial(_profiles, days, config, schema.names), schema)
@@ -141,20 +140,6 @@ def _profiles(
         **{name: make(log, facets, config) for name, make in MAKERS.items() if name in names},
         **evidence(log, config),
     }
+    columns["segment"] = segments(columns["affinities"], columns["takes"], log.asked[1], config)
     profiles = pyarrow.RecordBatch.from_arrays([columns[name] for name in names], list(names))
     return profiles.filter(profiles.column("events").is_valid())
-
-
-def segment_of(config: Config) -> Column:
-    """`segment:<x>` of the top-level category that weighs most as of the date; null with too few takes."""
-    top_level = F.filter(
-        "affinities", lambda s: s["token"].startswith("category:") & ~F.contains(s["token"], F.lit(" > "))
-    )
-
-    def lightness(state: Column) -> Column:
-        value = decayed(state["value"], state["touched"], F.col("as_of"), config.user_profiles.half_life_nights)
-        return F.struct((-value).alias("lightness"), state["token"].alias("token"))
-
-    heaviest = F.array_min(F.transform(top_level, lightness))["token"]
-    named = F.concat(F.lit("segment:"), F.regexp_replace(heaviest, "^category:", ""))
-    return F.when(F.col("takes") >= config.user_profiles.segment_min_takes, named)
