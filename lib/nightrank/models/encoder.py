@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nightrank.errors import ConfigError, ContractError, InputMissingError
+from nightrank.models.encoder_artefact import local_folder
 from nightrank.sections import EncoderConfig
 
 Vectors = NDArray[np.float32]
@@ -75,12 +76,13 @@ def encoder_folder(model: str | None) -> Path:
                 "nightrank[model], or name a local BERT folder: item_embeddings.model and query_embeddings.model."
             ) from None
         return Path(get_model_path())
-    if not (Path(model) / "config.json").is_file():
+    folder = local_folder(model)
+    if not (folder / "config.json").is_file():
         raise InputMissingError(
             f"Encoder '{model}' cannot be loaded: expected a local folder with config.json, found none. "
             "Change item_embeddings.model or query_embeddings.model."
         )
-    return Path(model)
+    return folder
 
 
 def _files(folder: Path) -> list[Path]:

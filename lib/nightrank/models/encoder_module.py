@@ -1,0 +1,134 @@
+"""The encoder while it learns: the network, what of it is trained, and vectors with a gradient."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from nightrank.errors import ConfigError
+from nightrank.models.lora import add_lora, top_layers_of, unfreeze
+from nightrank.sections import EncoderRunsConfig
+
+# What goes into the layers that are trained is kept for so many tokens: 2 GB where the network is 384 wide.
+KEPT_TOKENS = 1_300_000
+_LOCAL = {"local_files_only": True, "trust_remote_code": False}
+
+
+class TextEncoder(nn.Module):  # type: ignore[misc]  # torch is not type-checked
+    """Unit vectors of texts, the mean of their tokens' last hidden states, as models/encoder.py makes them.
+
+    Only texts of one length share a pass, so that nothing is padded or masked. The layers below those that are trained
+    never change: what they make of an item's text is worked out once.
+    offset: the cosine from which on the pointwise head takes an item for wanted; it is learned and not exported.
+    """
+
+    def __init__(self, network: nn.Module, tokenizer: Any, max_tokens: int, device: str, trained: int) -> None:
+        super().__init__()
+        self.network, self.tokenizer, self.max_tokens, self.device = network.to(device), tokenizer, max_tokens, device
+        self.top = top_layers_of(network, trained)
+        self.offset = nn.Parameter(torch.tensor(0.5, device=device))
+        self.kept: dict[tuple[int, ...], Tensor] = {}
+
+    def tokens(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
+        """The token ids of each text, cut at max_tokens."""
+        found = self.tokenizer(list(texts), truncation=True, max_length=self.max_tokens)["input_ids"] if texts else []
+        return [tuple(ids) for ids in found]
+
+    def forward(self, texts: Sequence[tuple[int, ...]]) -> Tensor:
+        """[n, dims] of the token ids of n texts; which texts share a pass depends on the list alone."""
+        groups: dict[int, list[int]] = defaultdict(list)
+        for row, ids in enumerate(texts):
+            groups[len(ids)].append(row)
+        vectors = [self._trained_part([texts[row] for row in groups[length]]).mean(dim=1) for length in sorted(groups)]
+        order = torch.tensor([row for length in sorted(groups) for row in groups[length]])
+        return nn.functional.normalize(torch.cat(vectors), dim=1)[order.argsort().to(self.device)]
+
+    def keep(self, texts: Sequence[tuple[int, ...]]) -> None:
+        """Works out once what goes into the trained layers for these texts, as far as memory is set aside for it."""
+        left = KEPT_TOKENS
+        for ids in texts:
+            left -= len(ids)
+            if left >= 0 and ids not in self.kept:
+                self.kept[ids] = self._frozen_part([ids])[0]
+
+    def trained(self) -> dict[str, nn.Parameter]:
+        """The parameters that learn, by name."""
+        return {name: values for name, values in self.named_parameters() if values.requires_grad}
+
+    def _trained_part(self, texts: list[tuple[int, ...]]) -> Tensor:
+        """[n, tokens, dims]: the last hidden states of n texts of one length."""
+        known = [self.kept.get(ids) for ids in texts]
+        missing = [n for n, hidden in enumerate(known) if hidden is None]
+        if missing:
+            for n, hidden in zip(missing, self._frozen_part([texts[n] for n in missing]), strict=True):
+                known[n] = hidden
+        hidden = torch.stack([one for one in known if one is not None])
+        for layer in self.top:
+            hidden = layer(hidden)
+        return hidden
+
+    def _frozen_part(self, texts: list[tuple[int, ...]]) -> Tensor:
+        """[n, tokens, dims]: what goes into the first trained layer, of n texts of one length."""
+        with torch.no_grad():
+            ids = torch.tensor(texts, device=self.device)
+            states = self.network(input_ids=ids, output_hidden_states=True).hidden_states
+        found: Tensor = states[-1 - len(self.top)]
+        return found
+
+
+class TokenVectors(nn.Module):  # type: ignore[misc]  # torch is not type-checked
+    """The encoder of a folder as a graph: unit vectors [n, dims] of padded token ids int64 [n, tokens]."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.network = _network(folder)
+        padding = self.network.config.pad_token_id
+        self.padding = 0 if padding is None else int(padding)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """[n, dims]."""
+        mask = ids != self.padding
+        hidden = self.network(input_ids=ids, attention_mask=mask.long()).last_hidden_state
+        weights = mask.unsqueeze(-1).to(hidden.dtype)
+        return nn.functional.normalize((hidden * weights).sum(dim=1) / weights.sum(dim=1).clamp_min(1.0), dim=1)
+
+    def example(self) -> NDArray[np.int64]:
+        """Two texts of three tokens: a size of one would be exported as a constant."""
+        return np.full((2, 3), self.padding + 1, np.int64)
+
+
+def text_encoder(folder: Path, max_tokens: int, settings: EncoderRunsConfig) -> TextEncoder:
+    """The encoder of a local folder, with what encoder_runs trains of it; nothing is downloaded or run from there.
+
+    In evaluation mode throughout: without dropout the same examples give the same bits, also after a resume.
+    """
+    from transformers import AutoTokenizer
+
+    network = _network(folder)
+    layers = network.config.num_hidden_layers
+    if settings.top_layers > layers:
+        raise ConfigError(f"encoder_runs.top_layers: expected at most {layers}, as '{folder}' has, found more.")
+    top = top_layers_of(network, settings.top_layers)
+    if settings.method == "lora":
+        add_lora(network, top, settings.lora_rank, settings.lora_scale, settings.seed)
+    else:
+        unfreeze(network, top)
+    tokenizer = AutoTokenizer.from_pretrained(folder, **_LOCAL)
+    tuned: TextEncoder = TextEncoder(network, tokenizer, max_tokens, settings.device, settings.top_layers)
+    tuned.eval()
+    return tuned
+
+
+def _network(folder: Path) -> Any:
+    from transformers import AutoModel
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    return AutoModel.from_pretrained(folder, use_safetensors=True, dtype=torch.float32, **_LOCAL).eval()
