@@ -354,10 +354,10 @@ class EncoderRunsConfig(Section):
     stops training. unseen_share: of the items, kept from training: an encoder that has only learned items by heart is
     told by them. share_of_searches: a sample of them, so that there are at most max_examples; of a catalogue of more
     than max_items texts a sample is taken. hard_negatives: of each slate.
-    method: `lora` of lora_rank and lora_scale beside the attention's linear layers, or all of the `layers`; of the
-    top_layers last ones in either case. temperature: cosines are divided by it. pointwise_weight, listwise_weight: of
-    the heads beside the contrastive loss. augmented_share: of the queries, typed in another way. warmup_share: of all
-    steps. device: of torch, on the driver.
+    method: all weights of the last top_layers `layers`, or `lora` of lora_rank and lora_scale beside the linear layers
+    of their attention, whose learning_rate is best some ten times as high. temperature: cosines are divided by it.
+    pointwise_weight, listwise_weight: of the heads beside the contrastive loss. augmented_share: of the queries, typed
+    in another way. warmup_share: of all steps. device: of torch, on the driver.
     """
 
     take_over: bool = True
@@ -368,19 +368,19 @@ class EncoderRunsConfig(Section):
     share_of_searches: float = Field(default=1.0, gt=0, le=1)
     max_examples: int = Field(default=1_000_000, ge=1)
     max_items: int = Field(default=50_000, ge=1)
-    hard_negatives: int = Field(default=2, ge=0)
-    method: Literal["lora", "layers"] = "lora"
-    top_layers: int = Field(default=3, ge=1)
+    hard_negatives: int = Field(default=1, ge=0)
+    method: Literal["lora", "layers"] = "layers"
+    top_layers: int = Field(default=2, ge=1)
     lora_rank: int = Field(default=16, ge=1)
     lora_scale: float = Field(default=2.0, gt=0)
     temperature: float = Field(default=0.05, gt=0)
     pointwise_weight: float = Field(default=0.1, ge=0)
     listwise_weight: float = Field(default=0.5, ge=0)
     augmented_share: float = Field(default=0.3, ge=0, le=1)
-    batch: int = Field(default=64, ge=2)
-    epochs: int = Field(default=6, ge=1)
+    batch: int = Field(default=32, ge=2)
+    epochs: int = Field(default=3, ge=1)
     patience: int = Field(default=2, ge=1)
-    learning_rate: float = Field(default=1e-3, gt=0)
+    learning_rate: float = Field(default=5e-4, gt=0)
     weight_decay: float = Field(default=0.01, ge=0)
     warmup_share: float = Field(default=0.1, ge=0, le=1)
     bootstrap: int = Field(default=1000, ge=1)

@@ -32,10 +32,11 @@ from nightrank.shop.logs import BUY, CART, CLICK, LIKE, DayLog
 from nightrank.shop.words import BRANDS
 from nightrank.shop.world import Shop, make_world
 
-# The demo's shop, under a seed that nothing else uses.
+# The demo's shop with half its items, under a seed that nothing else uses.
 SHOP = ShopConfig(seed=201, shoppers=1200, items=400, days=30)
 GAINS = {CLICK: 1.0, CART: 2.0, BUY: 3.0, LIKE: 2.0}  # as section searches has them
-SETTINGS = EncoderRunsConfig(max_examples=int(os.environ.get("EXAMPLES", "3000")), threads=1)
+SETTINGS = EncoderRunsConfig()
+EXAMPLES = int(os.environ.get("EXAMPLES", "1500"))
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def examples_of(days: list[Day], unseen: np.ndarray, settings: EncoderRunsConfig
             pad = np.full(settings.hard_negatives - len(hard), -1)
             if not unseen[item]:
                 rows.append(np.concatenate([[day.query[search], item], hard, pad]))
-    kept = draws.permutation(len(rows))[: settings.max_examples]
+    kept = draws.permutation(len(rows))[:EXAMPLES]
     table = np.array(rows)[kept].astype(np.int32)
     return {"query_index": table[:, 0], "item_index": table[:, 1:]}
 
@@ -117,7 +118,7 @@ def run(shop: Shop, texts: tuple[str, ...], settings: EncoderRunsConfig) -> tupl
         started = time.monotonic()
         tuned = tune_encoder(config.item_embeddings, lessons, config)
         seconds = time.monotonic() - started
-        print(f"best_epoch={tuned.best_epoch} curves={tuned.curves}")
+        print(f"best_epoch={tuned.best_epoch} valid_ndcg={[round(curve['valid_ndcg'], 4) for curve in tuned.curves]}")
         write_encoder(tuned.model.network, encoder_folder(None), Path(folder) / "tuned")
         encoder = config.item_embeddings.model_copy(update={"model": f"{folder}/tuned"})
         return judge(config.item_embeddings, encoder, lessons, later, settings), seconds
@@ -129,7 +130,7 @@ def main() -> None:
     shop = make_world(SHOP)
     texts = texts_of(shop)
     wordless = tuple(np.random.default_rng(SHOP.seed).permutation(np.array(texts, dtype=object)))
-    figures: dict[str, float | int | str] = {"examples": SETTINGS.max_examples, "items": SHOP.items}
+    figures: dict[str, float | int | str] = {"examples": EXAMPLES, "items": SHOP.items}
     for name, said in (("", texts), ("wordless_", wordless)):
         verdict, seconds = run(shop, said, SETTINGS)
         metrics = verdict.metrics

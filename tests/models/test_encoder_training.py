@@ -11,7 +11,7 @@ import torch
 
 from encoder_shop import ASKED, ITEMS, SETTINGS, config_of, item_texts, lessons, save_word_bert, takes
 from nightrank.config import Config
-from nightrank.errors import ConfigError, ContractError
+from nightrank.errors import ConfigError, ContractError, InputMissingError
 from nightrank.models import encoder_training
 from nightrank.models.encoder import encoder_folder, encoder_version, load_encoder
 from nightrank.models.encoder_artefact import folder_id, keep_encoder, kept_encoder, write_encoder
@@ -21,6 +21,7 @@ from nightrank.models.encoder_lessons import Texts, loss_of, overview
 from nightrank.models.encoder_module import text_encoder
 from nightrank.models.encoder_training import Tuned, tune_encoder, vectors_of
 from nightrank.models.losses import binary_cross_entropy, listwise_softmax
+from nightrank.sections import LakeConfig
 
 SHORT = SETTINGS.model_copy(update={"epochs": 2})
 
@@ -190,7 +191,7 @@ def test_a_verdict_needs_both_lower_bounds_and_no_loss_of_recall() -> None:
 def test_a_kept_encoder_is_named_by_its_bytes_and_refused_when_they_change(bert: Path, tmp_path: Path) -> None:
     config = config_of(tmp_path / "lake", bert)
     encoder_id = keep_encoder(config, bert)
-    folder = kept_encoder(config, encoder_id)
+    folder = Path(kept_encoder(config, encoder_id))
     assert encoder_version(config.item_embeddings.model_copy(update={"model": str(folder)})) == encoder_version(
         config.item_embeddings
     )
@@ -200,6 +201,25 @@ def test_a_kept_encoder_is_named_by_its_bytes_and_refused_when_they_change(bert:
         kept_encoder(config, encoder_id)
     with pytest.raises(ContractError, match="found nothing"):
         kept_encoder(config, "0" * 64)
+
+
+def test_an_encoder_of_a_remote_lake_is_copied_to_the_machine_once(
+    bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    config = config_of(tmp_path, bert)
+    remote = config.model_copy(update={"lake": LakeConfig(path="memory://shop/lake")})
+    address = kept_encoder(remote, keep_encoder(remote, bert))
+    assert address.startswith("memory://shop/lake/encoders/")
+    encoder = config.item_embeddings.model_copy(update={"model": address})
+    assert encoder_version(encoder) == encoder_version(config.item_embeddings)
+    assert encoder_folder(address) == encoder_folder(address)
+    assert encoder_folder(address).is_relative_to(tmp_path)
+    np.testing.assert_array_equal(
+        load_encoder(address, 16, 1)(["red kettle"]), load_encoder(str(bert), 16, 1)(["red kettle"])
+    )
+    with pytest.raises(InputMissingError, match="expected a local folder"):
+        encoder_folder("memory://shop/lake/encoders/none")
 
 
 def test_more_layers_than_there_are_is_a_config_error(bert: Path) -> None:

@@ -162,12 +162,13 @@ def _registered(shop: Config, row: Any) -> None:
     assert row.base_version in version.description
     mlflow.set_tracking_uri(shop.mlflow.tracking_uri)
     graph = mlflow.pyfunc.load_model(f"models:/nightrank-encoder/{version.version}")
-    ids = np.array([[2, 5, 3, 0], [2, 11, 17, 3]])
+    ids = np.zeros((3, 16), np.int64)
+    ids[:, :4] = [[2, 5, 3, 0], [2, 11, 17, 3], [2, 3, 0, 0]]
     assert graph.metadata.signature.inputs.inputs[0].type == np.dtype("int64")
     found = graph.predict(ids)
     from nightrank.models.encoder_module import TokenVectors
 
-    expected = TokenVectors(Path(shop.lake.path) / "encoders" / row.encoder_id).eval()
+    expected = TokenVectors(Path(shop.lake.path) / "encoders" / row.encoder_id, 16).eval()
     import torch
 
     np.testing.assert_allclose(found, expected(torch.from_numpy(ids)).detach().numpy(), atol=1e-5)

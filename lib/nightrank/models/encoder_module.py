@@ -84,11 +84,11 @@ class TextEncoder(nn.Module):  # type: ignore[misc]  # torch is not type-checked
 
 
 class TokenVectors(nn.Module):  # type: ignore[misc]  # torch is not type-checked
-    """The encoder of a folder as a graph: unit vectors [n, dims] of padded token ids int64 [n, tokens]."""
+    """The encoder of a folder as a graph: unit vectors [n, dims] of token ids int64 [n, tokens], padded to `tokens`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, tokens: int) -> None:
         super().__init__()
-        self.network = _network(folder)
+        self.network, self.tokens = _network(folder), tokens
         padding = self.network.config.pad_token_id
         self.padding = 0 if padding is None else int(padding)
 
@@ -100,8 +100,10 @@ class TokenVectors(nn.Module):  # type: ignore[misc]  # torch is not type-checke
         return nn.functional.normalize((hidden * weights).sum(dim=1) / weights.sum(dim=1).clamp_min(1.0), dim=1)
 
     def example(self) -> NDArray[np.int64]:
-        """Two texts of three tokens: a size of one would be exported as a constant."""
-        return np.full((2, 3), self.padding + 1, np.int64)
+        """Two texts of one token: one text would be exported as a constant size."""
+        ids = np.full((2, self.tokens), self.padding, np.int64)
+        ids[:, 0] = self.padding + 1
+        return ids
 
 
 def text_encoder(folder: Path, max_tokens: int, settings: EncoderRunsConfig) -> TextEncoder:

@@ -100,7 +100,7 @@ def log_encoder(config: Config, folder: Path, encoder_id: str, card: str, traini
     reads. Otherwise, and what it raises, as log_ranker.
     """
     with tempfile.TemporaryDirectory() as logged:
-        _export_encoder(folder, f"{logged}/encoder")
+        _export_encoder(folder, config.item_embeddings.max_tokens, f"{logged}/encoder")
         tags = {"encoder_id": encoder_id, "night": training.night.isoformat()}
         entry = Entry(config.mlflow.encoder_model_name, "encoder", "encoder", "encoder", CHAMPION, tags, card)
         return within(config, config.mlflow.registry_timeout_seconds, lambda: _log(config, logged, entry, training))
@@ -207,10 +207,10 @@ def _export_ranker(ranker: Ranker, folder: str) -> None:
     _export(scorer, np.zeros((2, sum(scorer.widths)), np.float32), folder)
 
 
-def _export_encoder(encoder: Path, folder: str) -> None:
+def _export_encoder(encoder: Path, tokens: int, folder: str) -> None:
     from nightrank.models.encoder_module import TokenVectors
 
-    graph = TokenVectors(encoder).eval()
+    graph = TokenVectors(encoder, tokens).eval()
     _export(graph, graph.example(), folder)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import tempfile
 from collections.abc import Mapping
 from functools import partial
@@ -13,6 +12,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from nightrank.config import Config
+from nightrank.errors import ContractError
 from nightrank.nights import Night
 from nightrank.steps.arrays import collect_arrays
 from nightrank.steps.consent import not_forgotten
@@ -21,7 +21,6 @@ from nightrank.steps.encoders import PROMOTED, REFUSED, SKIPPED, base_version, w
 from nightrank.steps.petastorm_feed import Feed, feed_folder, petastorm_feed
 from nightrank.tables import ENCODER_RUNS
 
-log = logging.getLogger("nightrank")
 NO_ENCODER = "none"
 COLUMNS = ("query_index", "item_index", "example_order")
 
@@ -36,6 +35,7 @@ def build_encoder_runs(
     takes = search_takes(not_forgotten(searches, people, F.to_date("ts")), items, night, config)
     folds = takes.examples.withColumn("fold", F.lit(TRAIN))
     with petastorm_feed(folds, feed_folder(config), (TRAIN,), COLUMNS) as feed:
+        _refuse_too_many(feed, config)
         known = {"base_version": base_version(config), "train_examples": feed.rows[TRAIN]}
         if reason := _why_not(takes, feed, config):
             row = {"status": SKIPPED, "reason": reason, "encoder_id": NO_ENCODER, **known}
@@ -58,6 +58,15 @@ def note_encoder_figures(encoder_runs: DataFrame, _: Mapping[str, int], config: 
         figures = dict(zip(map(str, found["metric"]), map(float, found["value"]), strict=True))
         tags = {"encoder_status": str(found["status"][0])}
         keep_note(config, Note(str(found["run_date"][0]), "encoder", "judged", tags=tags, figures=figures))
+
+
+def _refuse_too_many(feed: Feed, config: Config) -> None:
+    most = config.encoder_runs.max_examples
+    if feed.rows[TRAIN] > most:
+        raise ContractError(
+            f"An encoder cannot be tuned: expected at most {most} training examples (encoder_runs.max_examples), found "
+            f"{feed.rows[TRAIN]}. Lower encoder_runs.share_of_searches, or raise that."
+        )
 
 
 def _why_not(takes: SearchTakes, feed: Feed, config: Config) -> str | None:
