@@ -19,6 +19,7 @@ from transformers import (
 
 from encoder_shop import save_word_bert
 from nightrank.errors import ConfigError
+from nightrank.models.encoder_module import TextEncoder
 from nightrank.models.lora import LoraLinear, add_lora, merge_lora, top_layers_of, unfreeze
 
 IDS = torch.tensor([[2, 5, 9, 3], [2, 7, 8, 3]])
@@ -56,6 +57,17 @@ def test_merged_it_gives_what_it_gave_beside_the_network(network: nn.Module) -> 
     merge_lora(network)
     torch.testing.assert_close(hidden(network), beside, rtol=1e-4, atol=1e-5)
     assert {name for name, _ in network.named_parameters()} == names
+
+
+@pytest.mark.parametrize("network", networks(), ids=lambda network: type(network).__name__)
+def test_the_layers_that_learn_give_what_the_network_gives(network: nn.Module) -> None:
+    model = TextEncoder(network, None, 16, "cpu", trained=2)
+    texts = [tuple(row) for row in IDS.tolist()]
+    expected = nn.functional.normalize(hidden(network).mean(dim=1), dim=1)
+    with torch.no_grad():
+        torch.testing.assert_close(model(texts), expected)
+        model.keep(texts[:1])
+        torch.testing.assert_close(model([(2, 3), *texts])[1:], expected)
 
 
 def test_it_is_base_plus_scale_times_b_a_x() -> None:

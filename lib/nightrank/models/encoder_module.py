@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from nightrank.sections import EncoderRunsConfig
 
 # What goes into the layers that are trained is kept for so many tokens: 2 GB where the network is 384 wide.
 KEPT_TOKENS = 1_300_000
+TEXTS_PER_PASS = 64
 _LOCAL = {"local_files_only": True, "trust_remote_code": False}
 
 
@@ -43,26 +44,12 @@ class TextEncoder(nn.Module):  # type: ignore[misc]  # torch is not type-checked
 
     def forward(self, texts: Sequence[tuple[int, ...]]) -> Tensor:
         """[n, dims] of the token ids of n texts; which texts share a pass depends on the list alone."""
-        groups: dict[int, list[int]] = defaultdict(list)
-        for row, ids in enumerate(texts):
-            groups[len(ids)].append(row)
-        vectors = [self._trained_part([texts[row] for row in groups[length]]).mean(dim=1) for length in sorted(groups)]
-        order = torch.tensor([row for length in sorted(groups) for row in groups[length]])
-        return nn.functional.normalize(torch.cat(vectors), dim=1)[order.argsort().to(self.device)]
+        passes = list(_of_one_length(texts))
+        means = [self.last_hidden([texts[row] for row in rows]).mean(dim=1) for rows in passes]
+        order = torch.tensor([row for rows in passes for row in rows])
+        return nn.functional.normalize(torch.cat(means), dim=1)[order.argsort().to(self.device)]
 
-    def keep(self, texts: Sequence[tuple[int, ...]]) -> None:
-        """Works out once what goes into the trained layers for these texts, as far as memory is set aside for it."""
-        left = KEPT_TOKENS
-        for ids in texts:
-            left -= len(ids)
-            if left >= 0 and ids not in self.kept:
-                self.kept[ids] = self._frozen_part([ids])[0]
-
-    def trained(self) -> dict[str, nn.Parameter]:
-        """The parameters that learn, by name."""
-        return {name: values for name, values in self.named_parameters() if values.requires_grad}
-
-    def _trained_part(self, texts: list[tuple[int, ...]]) -> Tensor:
+    def last_hidden(self, texts: list[tuple[int, ...]]) -> Tensor:
         """[n, tokens, dims]: the last hidden states of n texts of one length."""
         known = [self.kept.get(ids) for ids in texts]
         missing = [n for n, hidden in enumerate(known) if hidden is None]
@@ -73,6 +60,18 @@ class TextEncoder(nn.Module):  # type: ignore[misc]  # torch is not type-checked
         for layer in self.top:
             hidden = layer(hidden)
         return hidden
+
+    def keep(self, texts: Sequence[tuple[int, ...]]) -> None:
+        """Works out once what goes into the trained layers for these texts, as far as memory is set aside for it."""
+        lengths = np.cumsum([len(ids) for ids in texts])
+        wanted = list(texts[: int(np.searchsorted(lengths, KEPT_TOKENS, side="right"))])
+        for rows in _of_one_length(wanted):
+            own = [wanted[row] for row in rows]
+            self.kept |= dict(zip(own, self._frozen_part(own), strict=True))
+
+    def trained(self) -> dict[str, nn.Parameter]:
+        """The parameters that learn, by name."""
+        return {name: values for name, values in self.named_parameters() if values.requires_grad}
 
     def _frozen_part(self, texts: list[tuple[int, ...]]) -> Tensor:
         """[n, tokens, dims]: what goes into the first trained layer, of n texts of one length."""
@@ -123,9 +122,26 @@ def text_encoder(folder: Path, max_tokens: int, settings: EncoderRunsConfig) -> 
     else:
         unfreeze(network, top)
     tokenizer = AutoTokenizer.from_pretrained(folder, **_LOCAL)
-    tuned: TextEncoder = TextEncoder(network, tokenizer, max_tokens, settings.device, settings.top_layers)
-    tuned.eval()
-    return tuned
+    model: TextEncoder = TextEncoder(network, tokenizer, max_tokens, settings.device, settings.top_layers)
+    model.eval()
+    _refuse_other_layouts(model, folder)
+    return model
+
+
+def _refuse_other_layouts(model: TextEncoder, folder: Path) -> None:
+    """Raises ConfigError where the last layers, one after another, do not give what the network gives."""
+    ids = model.tokens(["any text"])
+    with torch.no_grad():
+        expected = model.network(input_ids=torch.tensor(ids, device=model.device)).last_hidden_state
+        try:
+            same = bool(torch.allclose(model.last_hidden(ids), expected, atol=1e-4))
+        except (TypeError, AttributeError, ValueError):  # layers that take or give something else
+            same = False
+    if not same:
+        raise ConfigError(
+            f"Encoder '{folder}' cannot be tuned: expected layers as of BERT, RoBERTa or DistilBERT, found those of a "
+            f"{type(model.network).__name__}. Name another encoder."
+        )
 
 
 def _network(folder: Path) -> Any:
@@ -134,3 +150,13 @@ def _network(folder: Path) -> Any:
 
     logging.disable_progress_bar()
     return AutoModel.from_pretrained(folder, use_safetensors=True, dtype=torch.float32, **_LOCAL).eval()
+
+
+def _of_one_length(texts: Sequence[tuple[int, ...]]) -> Iterator[list[int]]:
+    """The rows of texts of one length, at most TEXTS_PER_PASS at a time, shortest first."""
+    groups: dict[int, list[int]] = defaultdict(list)
+    for row, ids in enumerate(texts):
+        groups[len(ids)].append(row)
+    for length in sorted(groups):
+        for start in range(0, len(groups[length]), TEXTS_PER_PASS):
+            yield groups[length][start : start + TEXTS_PER_PASS]
