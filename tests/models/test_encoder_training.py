@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from transformers import MPNetConfig, MPNetModel
 
 from encoder_shop import ASKED, ITEMS, SETTINGS, config_of, item_texts, lessons, save_word_bert, takes
 from nightrank.config import Config
@@ -53,12 +55,12 @@ def test_words_that_tell_what_is_taken_promote_and_words_that_say_nothing_are_re
     config = config_of(tmp_path, bert)
     verdict = verdict_on(tuned_on(config), config, tmp_path / "tuned")
     assert (verdict.promoted, verdict.metrics["ndcg_gain_lower"] > 0.05) == (True, True)
-    assert verdict.metrics["unseen_ndcg_tuned"] > verdict.metrics["unseen_ndcg_standing"] + 0.2
+    assert verdict.metrics["unseen_auc_tuned"] > verdict.metrics["unseen_auc_standing"] + 0.2
     # Which text is wanted for which query can be learned by heart; of an item never seen that says nothing.
     memory = verdict_on(tuned_on(config, wordless=True), config, tmp_path / "memory", wordless=True)
     assert memory.metrics["ndcg_gain_lower"] > 0
     assert not memory.promoted
-    assert memory.reason.startswith("nDCG@10 of items kept from training: the lower bound of the difference is -0.")
+    assert memory.reason.startswith("AUC of items kept from training: the lower bound of the difference is -0.")
 
 
 @pytest.mark.parametrize("method", ["layers", "lora"])
@@ -177,13 +179,13 @@ def test_the_overview_counts_takes_and_knows_the_pairs() -> None:
 
 def test_a_verdict_needs_both_lower_bounds_and_no_loss_of_recall() -> None:
     good, bad, zero = (0.1, 0.02, 0.2), (0.1, -0.02, 0.2), (0.0, 0.0, 0.0)
-    assert decide({"ndcg": good, "unseen_ndcg": good, "recall": zero})[0]
+    assert decide({"ndcg": good, "unseen_auc": good, "recall": zero})[0]
     for figures, said in (
         ((zero, good, good), "over the catalogue: the lower bound of the difference is +0.0000, needed above 0"),
-        ((good, bad, good), "of items kept from training: the lower bound of the difference is -0.0200"),
+        ((good, bad, good), "AUC of items kept from training: the lower bound of the difference is -0.0200"),
         ((good, good, (-0.1, -0.2, -0.05)), "recall@100: the upper bound of the difference is -0.0500"),
     ):
-        promoted, reason = decide(dict(zip(("ndcg", "unseen_ndcg", "recall"), figures, strict=True)))
+        promoted, reason = decide(dict(zip(("ndcg", "unseen_auc", "recall"), figures, strict=True)))
         assert not promoted
         assert said in reason
 
@@ -220,6 +222,15 @@ def test_an_encoder_of_a_remote_lake_is_copied_to_the_machine_once(
     )
     with pytest.raises(InputMissingError, match="expected a local folder"):
         encoder_folder("memory://shop/lake/encoders/none")
+
+
+def test_a_network_of_another_layout_is_refused(bert: Path, tmp_path: Path) -> None:
+    """MPNet's layers take a bias that the network works out from positions."""
+    folder = Path(shutil.copytree(bert, tmp_path / "mpnet"))
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    MPNetModel(MPNetConfig(vocab_size=40, **sizes)).save_pretrained(folder)
+    with pytest.raises(ConfigError, match="found those of a MPNetModel"):
+        text_encoder(folder, 16, SETTINGS)
 
 
 def test_more_layers_than_there_are_is_a_config_error(bert: Path) -> None:

@@ -7,7 +7,7 @@ from math import log2
 import numpy as np
 import pytest
 
-from nightrank.models.retrieval import Takes, discount, ndcg_by_search, ranks, recall_by_search, robustness
+from nightrank.models.retrieval import Takes, above, ndcg_by_search, ranks, recall_by_search, robustness
 
 # Items lie on the axes; item 3 is like item 1.
 ITEMS = np.array([[1, 0], [0, 1], [-1, 0], [0, 1]], np.float32)
@@ -31,7 +31,11 @@ def test_figures_by_search() -> None:
     expected = [3 / log2(11) / (3 + 1 / log2(3)), 0.0]
     np.testing.assert_allclose(ndcg_by_search(far, TAKES), expected)
     np.testing.assert_array_equal(recall_by_search(far, TAKES), [1.0, 0.0])
-    np.testing.assert_allclose(discount(far), [0.0, 1 / log2(11), 0.0])
+
+
+def test_auc_is_the_share_of_the_others_below() -> None:
+    np.testing.assert_allclose(above(np.array([1, 4, 11]), 11), [1.0, 0.7, 0.0])
+    np.testing.assert_array_equal(above(np.array([1]), 1), [1.0])
 
 
 def test_searches_are_numbered_anew_when_rows_are_left_out() -> None:

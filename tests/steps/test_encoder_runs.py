@@ -119,7 +119,7 @@ def test_an_encoder_is_tuned_judged_kept_registered_and_taken_over(spark: SparkS
     assert (row.status, row.train_examples > 200, row.epochs > 0) == ("promoted", True, True)
     assert row.base_version == encoder_version(EncoderConfig(model=shop.item_embeddings.model))
     assert row.standing_version == encoder_version(shop.item_embeddings)
-    assert min(row.metrics["ndcg_gain_lower"], row.metrics["unseen_ndcg_gain_lower"]) > 0
+    assert min(row.metrics["ndcg_gain_lower"], row.metrics["unseen_auc_gain_lower"]) > 0
     assert not list((Path(shop.lake.path) / "feed").iterdir())
     assert not list((Path(shop.lake.path) / "encoder_checkpoints").iterdir())
 

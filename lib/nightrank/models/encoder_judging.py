@@ -14,7 +14,7 @@ from nightrank.models.retrieval import (
     Ints,
     Takes,
     Vectors,
-    discount,
+    above,
     ndcg_by_search,
     ranks,
     recall_by_search,
@@ -53,10 +53,11 @@ def judge(
 ) -> Verdict:
     """The verdict on `takes`, of searches later than all that training saw, with vectors as the nights make them.
 
-    Two paired differences must be above 0 with their lower 95 % bounds: nDCG@10 over the catalogue, drawn by query,
-    and nDCG@10 of the items that training was kept from, among themselves, drawn by item. Without the
-    second an encoder that has learned by heart which item belongs to which query would pass; it would help no new item,
-    and what known items are taken together with is in item_neighbours.
+    Two paired differences must be above 0 with their lower 95 % bounds: nDCG@10 over the catalogue, drawn by query, and
+    the AUC of the items that training was kept from, among themselves, drawn by item: few of them are wanted for a
+    query, and among the first ten chance would decide. Without the second an encoder that has learned by heart which
+    item belongs to which query would pass; it would help no new item, and what known items are taken together with is
+    in item_neighbours.
     """
     apart = takes.where(lessons.unseen[takes.item])
     if not len(apart.item):
@@ -66,7 +67,7 @@ def judge(
     gains = {
         "ndcg": _gain(takes.query[first], old.ndcg, new.ndcg, settings),
         "recall": _gain(takes.query[first], old.recall, new.recall, settings),
-        "unseen_ndcg": _gain(apart.item, old.unseen, new.unseen, settings),
+        "unseen_auc": _gain(apart.item, old.unseen, new.unseen, settings),
     }
     promoted, reason = decide(gains)
     return Verdict(promoted, reason, _metrics(old, new, gains))
@@ -74,14 +75,15 @@ def judge(
 
 def decide(gains: dict[str, Interval]) -> tuple[bool, str]:
     """Whether the tuned encoder is promoted, and why. gains: (value, lower, upper) of the differences by figure."""
-    for figure, of_what in (("ndcg", "over the catalogue"), ("unseen_ndcg", "of items kept from training")):
+    for figure, called in (("ndcg", "nDCG@10 over the catalogue"), ("unseen_auc", "AUC of items kept from training")):
         lower = gains[figure][1]
         if lower <= 0:
-            return False, f"nDCG@10 {of_what}: the lower bound of the difference is {lower:+.4f}, needed above 0"
+            return False, f"{called}: the lower bound of the difference is {lower:+.4f}, needed above 0"
     upper = gains["recall"][2]
     if upper < 0:
         return False, f"recall@100: the upper bound of the difference is {upper:+.4f}, needed at least 0"
-    return True, f"nDCG@10 over the catalogue at least {gains['ndcg'][1]:+.4f}, of items kept from training too"
+    told = [f"{gains[figure][1]:+.4f}" for figure in ("ndcg", "unseen_auc")]
+    return True, f"nDCG@10 over the catalogue at least {told[0]}, AUC of items kept from training at least {told[1]}"
 
 
 def _found(encoder: EncoderConfig, lessons: Lessons, takes: Takes, apart: Takes, settings: EncoderRunsConfig) -> Found:
@@ -94,7 +96,7 @@ def _found(encoder: EncoderConfig, lessons: Lessons, takes: Takes, apart: Takes,
     return Found(
         ndcg=ndcg_by_search(rank, takes),
         recall=recall_by_search(rank, takes),
-        unseen=discount(ranks(queries, items, apart, lessons.unseen)),
+        unseen=above(ranks(queries, items, apart, lessons.unseen), int(lessons.unseen.sum())),
         tau=robustness(encode, texts, items, settings.seed),
     )
 
@@ -107,7 +109,7 @@ def _gain(clusters: Ints, old: Doubles, new: Doubles, settings: EncoderRunsConfi
 def _metrics(old: Found, new: Found, gains: dict[str, Interval]) -> dict[str, float]:
     found = {f"tau_{STANDING}": old.tau, f"tau_{TUNED}": new.tau}
     for name, one in ((STANDING, old), (TUNED, new)):
-        figures = {"ndcg": one.ndcg, "recall": one.recall, "unseen_ndcg": one.unseen}
+        figures = {"ndcg": one.ndcg, "recall": one.recall, "unseen_auc": one.unseen}
         found |= {f"{figure}_{name}": float(values.mean()) for figure, values in figures.items()}
     for figure, (value, lower, upper) in gains.items():
         found |= {f"{figure}_gain": value, f"{figure}_gain_lower": lower, f"{figure}_gain_upper": upper}

@@ -68,9 +68,12 @@ def recall_by_search(rank: Ints, takes: Takes) -> Doubles:
     return _by_search((rank <= FOUND).astype(np.float64), takes) / _by_search(np.ones(len(rank)), takes)
 
 
-def discount(rank: Ints) -> Doubles:
-    """1 / log2(1 + rank), 0 beyond the first 10: nDCG@10 where one item is wanted."""
-    return np.where(rank <= TOP, 1.0 / np.log2(1.0 + rank), 0.0)
+def above(rank: Ints, items: int) -> Doubles:
+    """The share of the other items that each take ranks above [N], its AUC: 1.0 the first, 0.5 by chance, 0.0 the last.
+
+    Of one item alone it is 1.0.
+    """
+    return np.asarray(1.0 - (rank - 1) / max(items - 1, 1), dtype=np.float64)
 
 
 def robustness(encode: Callable[[list[str]], Vectors], queries: Sequence[str], items: Vectors, seed: int) -> float:
@@ -89,7 +92,7 @@ def robustness(encode: Callable[[list[str]], Vectors], queries: Sequence[str], i
 
 
 def _discounted(gain: Doubles, rank: Ints) -> Doubles:
-    return gain * discount(rank)
+    return np.where(rank <= TOP, gain / np.log2(1.0 + rank), 0.0)
 
 
 def _by_search(values: Doubles, takes: Takes) -> Doubles:

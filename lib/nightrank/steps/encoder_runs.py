@@ -40,10 +40,8 @@ def build_encoder_runs(
         if reason := _why_not(takes, feed, config):
             row = {"status": SKIPPED, "reason": reason, "encoder_id": NO_ENCODER, **known}
         else:
-            row = {
-                **_tuned_and_judged(takes, feed, with_encoder_in_force(encoder_runs, config), night, config),
-                **known,
-            }
+            standing = with_encoder_in_force(encoder_runs, config)
+            row = {**_tuned_and_judged(takes, feed, standing, night, config), **known}
     values = tuple(map(row.get, ENCODER_RUNS.columns.names))
     return searches.sparkSession.createDataFrame([values], ENCODER_RUNS.columns)
 
