@@ -15,7 +15,7 @@ import yaml
 from nightrank import tables
 from nightrank.config import Config, load_config
 from nightrank.picture import night_in_a_picture
-from nightrank.stages import JOBS, STAGES
+from nightrank.stages import JOBS, STAGES, WEEKLY, WEEKLY_JOBS
 
 ROOT = Path(__file__).parents[1]
 LIB = ROOT / "lib" / "nightrank"
@@ -50,8 +50,8 @@ def test_functions_are_short() -> None:
 
 
 def test_every_table_is_a_stage_and_every_stage_has_its_places() -> None:
-    assert sorted(s.name for s in STAGES) == sorted(t.name for t in tables.TABLES)
-    for stage in STAGES:
+    assert sorted(s.name for s in (*STAGES, *WEEKLY)) == sorted(t.name for t in tables.TABLES)
+    for stage in (*STAGES, *WEEKLY):
         assert stage.build.__name__ == f"build_{stage.name}"
         assert stage.build.__module__ == f"nightrank.steps.{stage.name}"
         assert stage.name in Config.model_fields, f"no config section for {stage.name}"
@@ -61,12 +61,14 @@ def test_every_table_is_a_stage_and_every_stage_has_its_places() -> None:
 def test_jobs_cover_the_stages_once_in_order() -> None:
     in_order = [s.name for job in JOBS for s in STAGES if s.job == job]
     assert in_order == [s.name for s in STAGES]
-    assert sorted(p.stem for p in (ROOT / "jobs").glob("*.py")) == sorted([*JOBS, "nightly"])
+    assert {s.job for s in WEEKLY} == set(WEEKLY_JOBS)
+    assert sorted(p.stem for p in (ROOT / "jobs").glob("*.py")) == sorted([*JOBS, *WEEKLY_JOBS, "nightly"])
 
 
 def test_a_stage_reads_only_what_is_made_before_it_or_stood_earlier() -> None:
-    for at, stage in enumerate(STAGES):
-        made = {s.name for s in STAGES[:at]}
+    stages = (*STAGES, *WEEKLY)
+    for at, stage in enumerate(stages):
+        made = {s.name for s in stages[:at]}
         for read in stage.reads:
             if read.table and read.nights.__name__ == "tonight":
                 assert read.table.name in made, f"{stage.name} reads tonight's {read.table.name} before it is made"

@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
-JOBS = ("prepare", "encode", "train", "rerank", "nightly")
+JOBS = ("prepare", "encode", "train", "rerank", "nightly", "encoder")
 COMMANDS = {
     "demo": "-m nightrank demo --config conf/demo.yaml",
     "test": '-m "not long" tests',

@@ -17,7 +17,7 @@ from databricks.sdk.service import compute, jobs
 from nightrank.cli import job_parser
 from nightrank.config import load_config
 from nightrank.errors import UsageError
-from nightrank.stages import JOBS
+from nightrank.stages import JOBS, WEEKLY_JOBS
 
 ROOT = Path(__file__).parents[1]
 CONF = ROOT / "conf"
@@ -76,12 +76,19 @@ def bundle() -> dict[str, Any]:
     return yaml.safe_load((CONF / "databricks.yml").read_text())
 
 
-def job() -> dict[str, Any]:
-    return held_by_sdk(jobs.JobSettings, bundle()["resources"]["jobs"]["nightrank"])
+def job(name: str = "nightrank") -> dict[str, Any]:
+    return held_by_sdk(jobs.JobSettings, bundle()["resources"]["jobs"][name])
+
+
+def both_jobs() -> list[dict[str, Any]]:
+    """The nightly and the weekly one."""
+    return [job(name) for name in bundle()["resources"]["jobs"]]
 
 
 def steps() -> list[dict[str, Any]]:
-    return held("AddJobFlowSteps", json.loads((CONF / "emr.json").read_text()))["Steps"]
+    """Of the night, then of the week."""
+    files = ("emr.json", "emr_encoder.json")
+    return [step for name in files for step in held("AddJobFlowSteps", json.loads((CONF / name).read_text()))["Steps"]]
 
 
 def runs() -> dict[str, dict[str, Any]]:
@@ -108,7 +115,7 @@ def every_call() -> list[tuple[str, str, list[str]]]:
         "{{job.trigger.time.iso_date}}", "2026-02-02"
     )
     found = []
-    for task in job()["tasks"]:
+    for task in (task for one in both_jobs() for task in one["tasks"]):
         python = task["spark_python_task"]
         found.append(("databricks", python["python_file"], [told.get(word, word) for word in python["parameters"]]))
     for step in steps():
@@ -123,7 +130,7 @@ def every_call() -> list[tuple[str, str, list[str]]]:
 @pytest.mark.parametrize("where", ["databricks", "emr", "emr_serverless"])
 def test_each_job_comes_once_in_order_with_arguments_that_it_knows(where: str) -> None:
     calls = [(file, arguments) for place, file, arguments in every_call() if place == where]
-    assert [Path(file).stem for file, _ in calls] == list(JOBS)
+    assert [Path(file).stem for file, _ in calls] == [*JOBS, *WEEKLY_JOBS]
     for file, arguments in calls:
         assert (ROOT / "jobs" / Path(file).name).is_file()
         parsed = job_parser(Path(file).stem).parse_args(arguments)
@@ -148,13 +155,18 @@ def test_the_bundle_keeps_the_schema() -> None:
     for target in found["targets"].values():
         assert set(target) <= TARGET
         assert set(target.get("variables", {})) <= set(found["variables"])
-    held("schedule", held_by_sdk(jobs.CronSchedule, job()["schedule"]))
-    for parameter in job()["parameters"]:
+    for one in both_jobs():
+        _keeps_the_schema(one)
+
+
+def _keeps_the_schema(one: dict[str, Any]) -> None:
+    held("schedule", held_by_sdk(jobs.CronSchedule, one["schedule"]))
+    for parameter in one["parameters"]:
         held("parameter", held_by_sdk(jobs.JobParameterDefinition, parameter))
-    for cluster in job()["job_clusters"]:
+    for cluster in one["job_clusters"]:
         held("job_cluster", held_by_sdk(jobs.JobCluster, cluster))
         held_by_sdk(compute.ClusterSpec, cluster["new_cluster"])
-    for task in job()["tasks"]:
+    for task in one["tasks"]:
         held("task", held_by_sdk(jobs.Task, task))
         held("spark_python_task", held_by_sdk(jobs.SparkPythonTask, task["spark_python_task"]))
         for library in task["libraries"]:
@@ -180,8 +192,8 @@ def test_tasks_follow_each_other_on_the_clusters_that_they_need() -> None:
 
 def test_retries_agree_with_the_exit_codes() -> None:
     """One more try, later, for 75. Not more: Databricks and Serverless try the other codes again too."""
-    assert job()["max_concurrent_runs"] == 1
-    for task in job()["tasks"]:
+    assert {one["max_concurrent_runs"] for one in both_jobs()} == {1}
+    for task in (task for one in both_jobs() for task in one["tasks"]):
         assert (task["max_retries"], task["retry_on_timeout"]) == (1, False)
         assert task["min_retry_interval_millis"] >= 600_000
     assert {run["retryPolicy"]["maxAttempts"] for run in runs().values()} == {2}
@@ -189,11 +201,14 @@ def test_retries_agree_with_the_exit_codes() -> None:
 
 
 def test_rankers_go_to_unity_catalog() -> None:
-    for cluster in job()["job_clusters"]:
+    for cluster in (cluster for one in both_jobs() for cluster in one["job_clusters"]):
         assert cluster["new_cluster"]["spark_env_vars"]["MLFLOW_REGISTRY_URI"] == "databricks-uc"
     models = [load_config(CONF / f"databricks_{target}.yaml").mlflow for target in ("dev", "prod")]
-    assert all(len(mlflow.model_name.split(".")) == 3 and mlflow.tracking_uri == "databricks" for mlflow in models)
-    assert len({(mlflow.model_name, mlflow.experiment) for mlflow in models}) == 2
+    names = [name for mlflow in models for name in (mlflow.model_name, mlflow.encoder_model_name)]
+    assert all(len(name.split(".")) == 3 for name in names)
+    assert {mlflow.tracking_uri for mlflow in models} == {"databricks"}
+    assert len(set(names)) == 4
+    assert len({mlflow.experiment for mlflow in models}) == 2
 
 
 def test_local_files_of_the_bundle_are_in_the_package() -> None:
@@ -255,15 +270,22 @@ def test_what_emr_is_given_is_what_the_job_opens() -> None:
 
 def test_every_machine_is_given_the_same_blas_kernels() -> None:
     """Else a night's last bits hang on the processor that it is run on."""
-    for cluster in job()["job_clusters"]:
+    for cluster in (cluster for one in both_jobs() for cluster in one["job_clusters"]):
         assert cluster["new_cluster"]["spark_env_vars"]["OPENBLAS_CORETYPE"] == "Haswell"
-    for name in ("emr.json", "emr_serverless.json"):
-        assert (CONF / name).read_text().count("OPENBLAS_CORETYPE=Haswell") == 2 * len(JOBS)
+    weekly = len(WEEKLY_JOBS)
+    for name, number in (("emr", len(JOBS)), ("emr_encoder", weekly), ("emr_serverless", len(JOBS) + weekly)):
+        assert (CONF / f"{name}.json").read_text().count("OPENBLAS_CORETYPE=Haswell") == 2 * number
 
 
 def test_jobs_ask_for_gpus_where_there_are_some() -> None:
     configs = [arguments[arguments.index("--config") + 1] for place, _, arguments in every_call() if place == "emr"]
-    assert [load_config(CONF / name).spark.gpu_amount_per_task > 0 for name in configs] == [False, True, True, True]
+    assert [load_config(CONF / name).spark.gpu_amount_per_task > 0 for name in configs] == [
+        False,
+        True,
+        True,
+        True,
+        True,
+    ]
 
 
 @pytest.mark.parametrize("heading", ["spark-submit", "Databricks", "EMR"])

@@ -11,23 +11,34 @@ from nightrank import tables
 from nightrank.config import Config
 from nightrank.errors import ContractError, UsageError
 from nightrank.nights import ONE_DAY, Night, bulk_night, ordinary_night
-from nightrank.stages import JOBS, STAGES, Stage
+from nightrank.stages import JOBS, STAGES, WEEKLY, WEEKLY_JOBS, Stage
 from nightrank.storage import nights_of
 
 
 def stages_named(what: str, config: Config) -> tuple[Stage, ...]:
-    """The stages of a job, of `nightly` (all), or the one stage of that name, in running order: those that are wanted.
+    """The stages of a job, of `nightly` (all but the weekly), or the one of that name, in running order: those wanted.
 
     Raises UsageError where none is.
     """
     found = tuple(s for s in STAGES if what in {"nightly", s.job, s.name})
+    found = found or tuple(s for s in WEEKLY if what in {s.job, s.name})
     if not found:
-        names = ", ".join(("nightly", *JOBS, *(s.name for s in STAGES)))
+        names = ", ".join(("nightly", *JOBS, *WEEKLY_JOBS, *(s.name for s in (*STAGES, *WEEKLY))))
         raise UsageError(f"There is no stage or job '{what}'. Name one of: {names}.")
     wanted = tuple(stage for stage in found if stage.wanted(config))
     if not wanted:
         raise UsageError(f"Stage '{what}' makes nothing for this shop: the config names none of what it is made from.")
     return wanted
+
+
+def weekly_night(spark: SparkSession, config: Config, what: str) -> date | None:
+    """The lake's last night, which a weekly job is run for where none is named; None: `what` is not weekly."""
+    if what not in {word for stage in WEEKLY for word in (stage.job, stage.name)}:
+        return None
+    held = nights_of(spark, config.lake, tables.USER_PROFILES)
+    if not held:
+        raise UsageError(f"No night to run '{what}' for: the lake holds none. Run the job prepare first.")
+    return held[-1]
 
 
 def nights_to_run(

@@ -70,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
 def _nightly_commands(commands: Any) -> Iterator[tuple[argparse.ArgumentParser, Command]]:
     """What runs nights and shows what they made."""
     run = commands.add_parser("run", help="run a stage, a job or the whole night")
-    run.add_argument("what", help="nightly, a job (prepare, encode, train, rerank), or a stage")
+    run.add_argument("what", help="nightly, a job (prepare, encode, train, rerank, weekly: encoder), or a stage")
     _run_arguments(run)
     yield run, command_run
     yield (

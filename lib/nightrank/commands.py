@@ -11,14 +11,15 @@ from nightrank.config import Config
 
 def command_run(config: Config, arguments: argparse.Namespace) -> None:
     """Runs nights, or says what would run."""
-    from nightrank.asked import nights_to_run, stages_named
+    from nightrank.asked import nights_to_run, stages_named, weekly_night
     from nightrank.dry_run import dry_run_in_words
     from nightrank.runner import run_nights
     from nightrank.session import build_session
 
     stages_named(arguments.what, config)
     spark = build_session(config.spark)
-    nights = nights_to_run(spark, config, arguments.run_date, arguments.backfill)
+    run_date = arguments.run_date or weekly_night(spark, config, arguments.what)
+    nights = nights_to_run(spark, config, run_date, arguments.backfill)
     if arguments.dry_run:
         _say(dry_run_in_words(spark, config, arguments.what, nights, arguments.again))
     else:

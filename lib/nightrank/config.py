@@ -20,6 +20,7 @@ from nightrank.sections import (
     CalendarConfig,
     DeliveriesConfig,
     EncoderConfig,
+    EncoderRunsConfig,
     EvaluationsConfig,
     EventsConfig,
     GatesConfig,
@@ -71,6 +72,7 @@ class Config(Section):
     segments: SegmentsConfig = SegmentsConfig()
     item_embeddings: EncoderConfig = EncoderConfig()
     query_embeddings: EncoderConfig = EncoderConfig()
+    encoder_runs: EncoderRunsConfig = EncoderRunsConfig()
     propensities: PropensitiesConfig = PropensitiesConfig()
     training_examples: TrainingExamplesConfig = TrainingExamplesConfig()
     ranker_runs: RankerRunsConfig = RankerRunsConfig()

@@ -151,6 +151,7 @@ class MlflowConfig(Section):
     artefacts: Text | None = None
     experiment: Place = "nightrank"
     model_name: Name = "nightrank-ranker"
+    encoder_model_name: Name = "nightrank-encoder"
     timeout_seconds: int = Field(default=30, ge=1)
     registry_timeout_seconds: int = Field(default=300, ge=1)
 
@@ -366,6 +367,49 @@ class EncoderConfig(Section):
     tasks: int = Field(default=64, ge=1)
     threads: int = Field(default=1, ge=1)
     worker_memory_gb: float | None = Field(default=None, gt=0)
+
+
+class EncoderRunsConfig(Section):
+    """Fine-tuning the encoder on the shop's own searches, weekly.
+
+    take_over: whether nights encode with the last promoted encoder; else with the configured one.
+    window_nights: searches that it is learned from and judged on: judged_nights are the last ones, the one before them
+    stops training. unseen_share: of the items, kept from training: an encoder that has only learned items by heart is
+    told by them. share_of_searches: a sample of them, so that there are at most max_examples; of a catalogue of more
+    than max_items texts a sample is taken. hard_negatives: of each slate.
+    method: all weights of the last top_layers `layers`, or `lora` of lora_rank and lora_scale beside the linear layers
+    of their attention, whose learning_rate is best some ten times as high. temperature: cosines are divided by it.
+    pointwise_weight, listwise_weight: of the heads beside the contrastive loss. augmented_share: of the queries, typed
+    in another way. warmup_share: of all steps. device: of torch, on the driver.
+    """
+
+    take_over: bool = True
+    window_nights: int = Field(default=28, ge=3)
+    judged_nights: int = Field(default=3, ge=1)
+    unseen_share: float = Field(default=0.2, gt=0, lt=1)
+    min_examples: int = Field(default=1000, ge=1)
+    share_of_searches: float = Field(default=1.0, gt=0, le=1)
+    max_examples: int = Field(default=1_000_000, ge=1)
+    max_items: int = Field(default=50_000, ge=1)
+    hard_negatives: int = Field(default=1, ge=0)
+    method: Literal["lora", "layers"] = "layers"
+    top_layers: int = Field(default=2, ge=1)
+    lora_rank: int = Field(default=16, ge=1)
+    lora_scale: float = Field(default=2.0, gt=0)
+    temperature: float = Field(default=0.05, gt=0)
+    pointwise_weight: float = Field(default=0.1, ge=0)
+    listwise_weight: float = Field(default=0.5, ge=0)
+    augmented_share: float = Field(default=0.3, ge=0, le=1)
+    batch: int = Field(default=32, ge=2)
+    epochs: int = Field(default=3, ge=1)
+    patience: int = Field(default=2, ge=1)
+    learning_rate: float = Field(default=5e-4, gt=0)
+    weight_decay: float = Field(default=0.01, ge=0)
+    warmup_share: float = Field(default=0.1, ge=0, le=1)
+    bootstrap: int = Field(default=1000, ge=1)
+    seed: int = Field(default=7, ge=0)
+    threads: int = Field(default=1, ge=1)
+    device: str = Field(default="cpu", pattern=r"^(cpu|cuda(:[0-9]+)?)$")
 
 
 class PropensitiesConfig(Section):

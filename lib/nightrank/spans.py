@@ -179,6 +179,16 @@ def rotating(nights: Nights) -> Nights:
     return lambda night, config: nights(night, config) if is_rotating(config) else NOTHING
 
 
+def tuning_window(night: Night, config: Config) -> Span:
+    """Searches that an encoder is learned from and judged on."""
+    return Span(window_start(night.run_date, config.encoder_runs.window_nights), night.run_date)
+
+
+def taken_over(nights: Nights) -> Nights:
+    """These nights where tuned encoders are taken over, else none."""
+    return lambda night, config: nights(night, config) if config.encoder_runs.take_over else NOTHING
+
+
 def before_training_searches(night: Night, config: Config) -> Span:
     """The nights before the searches that examples are taken from."""
     return Span(training_start(night, config) - ONE_DAY, night.run_date - ONE_DAY)

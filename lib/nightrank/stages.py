@@ -39,10 +39,13 @@ from nightrank.spans import (
     since_training_snapshot,
     snapshot,
     snapshot_before_training,
+    taken_over,
     tonight,
     tonights_snapshots,
     training_window,
+    tuning_window,
 )
+from nightrank.steps.encoder_runs import build_encoder_runs, note_encoder_figures
 from nightrank.steps.evaluations import build_evaluations
 from nightrank.steps.events import build_events
 from nightrank.steps.gates import build_gates
@@ -137,19 +140,20 @@ STAGES: tuple[Stage, ...] = (
     Stage(t.SEGMENTS, "prepare", build_segments,
           (of(t.USER_PROFILES, tonights_snapshots), of(t.PEOPLE, people_of(tonights_snapshots)))),
     Stage(t.ITEM_EMBEDDINGS, "encode", build_item_embeddings,
-          (of(t.ITEMS, tonight), of(t.ITEM_EMBEDDINGS, earlier))),
+          (of(t.ITEMS, tonight), of(t.ITEM_EMBEDDINGS, earlier), of(t.ENCODER_RUNS, taken_over(earlier)))),
     Stage(t.QUERY_EMBEDDINGS, "encode", build_query_embeddings,
-          (of(t.SEARCHES, training_window), of(t.QUERY_EMBEDDINGS, earlier))),
+          (of(t.SEARCHES, training_window), of(t.QUERY_EMBEDDINGS, earlier), of(t.ENCODER_RUNS, taken_over(earlier)))),
     Stage(t.PROPENSITIES, "train", build_propensities, (of(t.SEARCHES, propensity_window),)),
     Stage(t.TRAINING_EXAMPLES, "train", build_training_examples,
           (of(t.SEARCHES, training_window), of(t.EVENTS, since_training_snapshot),
            of(t.USER_PROFILES, snapshot_before_training), of(t.ITEM_NEIGHBOURS, snapshot_before_training),
            of(t.QUERY_CLASSES, snapshot_before_training), of(t.ITEMS, tonight), of(t.ITEM_EMBEDDINGS, everything),
            of(t.QUERY_EMBEDDINGS, everything), of(t.PROPENSITIES, tonight),
-           of(t.PEOPLE, people_of(before_training_searches)), of(t.PEOPLE, people_of(tonight), "people_tonight"))),
+           of(t.PEOPLE, people_of(before_training_searches)), of(t.PEOPLE, people_of(tonight), "people_tonight"),
+           of(t.ENCODER_RUNS, taken_over(earlier)))),
     Stage(t.RANKER_RUNS, "train", build_ranker_runs,
           (of(t.TRAINING_EXAMPLES, tonight), of(t.ITEMS, tonight), of(t.ITEM_EMBEDDINGS, everything),
-           of(t.RANKER_RUNS, earlier)),
+           of(t.RANKER_RUNS, earlier), of(t.ENCODER_RUNS, taken_over(earlier))),
           published=note_versions),
     Stage(t.ITEM_TOKENS, "rerank", build_item_tokens,
           (of(t.ITEMS, tonight), of(t.ITEM_EMBEDDINGS, everything), of(t.ITEM_NEIGHBOURS, tonight),
@@ -176,3 +180,11 @@ STAGES: tuple[Stage, ...] = (
            of(t.PEOPLE, people_of(tonight)))),
 )  # fmt: skip
 JOBS: tuple[str, ...] = ("prepare", "encode", "train", "rerank")
+# What is run once a week, after a night's prepare, and is no part of the night.
+WEEKLY: tuple[Stage, ...] = (
+    Stage(t.ENCODER_RUNS, "encoder", build_encoder_runs,
+          (of(t.SEARCHES, tuning_window), of(t.ITEMS, tonight), of(t.PEOPLE, people_of(tonight)),
+           of(t.ENCODER_RUNS, taken_over(earlier))),
+          published=note_encoder_figures),
+)  # fmt: skip
+WEEKLY_JOBS: tuple[str, ...] = ("encoder",)

@@ -237,6 +237,25 @@ QUERY_EMBEDDINGS = Table(
     holds=Holds.CHANGE,
     may_be_empty=True,
 )
+ENCODER_RUNS = Table(
+    "encoder_runs",
+    "one row a tuned encoder: from which it was tuned, how it was judged, and whether it is taken over",
+    columns(
+        encoder_id=STRING,
+        status=STRING,
+        reason=STRING,
+        base_version=STRING,
+        standing_version=STRING,
+        train_examples=LONG,
+        epochs=INT,
+        metrics=WEIGHTS,
+        mlflow_run_id=STRING,
+        model_version=STRING,
+    ),
+    key=("encoder_id",),
+    holds=Holds.CHANGE,
+    unhashed=("mlflow_run_id", "model_version"),
+)
 PROPENSITIES = Table(
     "propensities",
     "how likely each position is looked at, a device each",
@@ -381,7 +400,7 @@ RERANK_WEIGHTS = Table(
 TABLES: tuple[Table, ...] = (
     EVENTS, MANIFEST, ITEMS, SEARCHES, QUERY_CLASSES, PEOPLE, USER_PROFILES, ITEM_NEIGHBOURS, SEGMENTS, ITEM_EMBEDDINGS,
     QUERY_EMBEDDINGS, PROPENSITIES, TRAINING_EXAMPLES, RANKER_RUNS, ITEM_TOKENS, GATES, EVALUATIONS, PROMOTIONS,
-    RERANK_WEIGHTS,
+    RERANK_WEIGHTS, ENCODER_RUNS,
 )  # fmt: skip
 CLASSES = ("navigational", "category", "exploratory")
 ANONYMOUS = "anonymous"

@@ -7,7 +7,7 @@ from math import exp, log
 import pytest
 import torch
 
-from nightrank.models.losses import binary_cross_entropy, distance_and_behaviour, listwise_softmax
+from nightrank.models.losses import binary_cross_entropy, distance_and_behaviour, in_batch_softmax, listwise_softmax
 
 
 def doubles(*values):
@@ -111,3 +111,33 @@ def test_a_higher_rating_pulls_the_pair_together():
         after.append((one - 0.05 * one.grad - doubles([0.0, 2.0])).norm().item())
     assert after[0] == pytest.approx(5**0.5)
     assert after[0] > after[1] > after[2]
+
+
+# Three rows; item 2 is as often expected as items 0 and 1 together; item 1 is wanted for query 0 too.
+PAIRS = torch.tensor([[2.0, 5.0, 0.5], [0.3, 1.0, -1.0], [0.0, 0.2, 0.1]], dtype=torch.float64)
+EXPECTED = torch.tensor([0.5, 0.5, 1.0], dtype=torch.float64)
+WANTED = torch.tensor([[True, True, False], [False, True, False], [False, False, True]])
+HARD = torch.tensor([[1.5], [9.0], [-0.5]], dtype=torch.float64)
+HAS_HARD = torch.tensor([[True], [False], [True]])
+
+
+def in_batch(scores, hard=HARD):
+    return in_batch_softmax(scores, EXPECTED.log(), WANTED, hard, HAS_HARD)
+
+
+def test_in_batch_softmax_takes_popularity_off_and_leaves_false_negatives_out():
+    # exp(score - log expected) = exp(score) / expected; the row's own hard negative has nothing taken off.
+    first = (exp(2.0) / 0.5) / (exp(2.0) / 0.5 + exp(0.5) / 1.0 + exp(1.5))
+    second = (exp(1.0) / 0.5) / (exp(0.3) / 0.5 + exp(1.0) / 0.5 + exp(-1.0) / 1.0)
+    third = (exp(0.1) / 1.0) / (exp(0.0) / 0.5 + exp(0.2) / 0.5 + exp(0.1) / 1.0 + exp(-0.5))
+    expected = -(log(first) + log(second) + log(third)) / 3
+    assert in_batch(PAIRS).item() == pytest.approx(expected, abs=1e-14)
+
+
+def test_in_batch_softmax_gradient_and_none_to_what_is_left_out():
+    assert_gradient(in_batch, PAIRS)
+    assert_gradient(lambda hard: in_batch(PAIRS, hard), HARD)
+    scores, hard = PAIRS.clone().requires_grad_(True), HARD.clone().requires_grad_(True)
+    in_batch(scores, hard).backward()
+    assert scores.grad[0, 1] == 0
+    assert hard.grad[1, 0] == 0

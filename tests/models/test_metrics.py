@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from math import log2
+from math import log2, sqrt
 
 import numpy as np
 import pytest
 
-from nightrank.models.metrics import has_relevant, mrr, ndcg_at_k, recall_at_k
+from nightrank.models.metrics import has_relevant, kendall_tau, mrr, ndcg_at_k, recall_at_k
 
 
 def test_ndcg_is_dcg_over_the_best_dcg():
@@ -70,3 +70,13 @@ def test_padding_ranks_below_the_lowest_score():
 def test_a_score_that_is_no_number_is_refused():
     with pytest.raises(ValueError, match="found NaN"):
         mrr([float("nan"), 1.0], [0, 1])
+
+
+def test_kendall_tau_is_concordant_less_discordant_pairs():
+    # Of the pairs ab, ac, bc the first stand alike, the last does not; no ties: 3 pairs in each list.
+    assert kendall_tau([1, 2, 3], [1, 9, 8]) == pytest.approx((2 - 1) / 3)
+    # A tie in one list: 2 of its pairs can be told apart, one alike and one not.
+    assert kendall_tau([1, 1, 2], [1, 3, 2]) == pytest.approx((1 - 1) / sqrt(2 * 3))
+    assert kendall_tau([1, 2, 3], [3, 2, 1]) == -1.0
+    assert kendall_tau([1, 2], [1, 2]) == 1.0
+    assert kendall_tau([1, 1], [1, 2]) == 0.0

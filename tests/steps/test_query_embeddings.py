@@ -13,6 +13,7 @@ from nightrank.models.encoder import encoder_version, load_encoder
 from nightrank.nights import ordinary_night
 from nightrank.sections import EncoderConfig
 from nightrank.steps.query_embeddings import build_query_embeddings
+from nightrank.tables import ENCODER_RUNS
 
 NIGHT = ordinary_night(date(2026, 1, 9), ())
 SEARCHES = [
@@ -33,7 +34,7 @@ def test_distinct_queries_without_a_vector(spark: SparkSession, tiny_bert: Path)
     version = encoder_version(config.query_embeddings)
     searches = spark.createDataFrame(SEARCHES, "query_id string, normalised_query string")
     held = spark.createDataFrame([("lamp", version, [1.0], 3, 0), ("trail shoe", "another-one", [1.0], 4, 0)], SCHEMA)
-    found = build_query_embeddings(searches, held, NIGHT, config)
+    found = build_query_embeddings(searches, held, spark.createDataFrame([], ENCODER_RUNS.schema), NIGHT, config)
     blue, trail = load_encoder(str(tiny_bert), 32, 1)(["blue shirt", "trail shoe"]).tolist()
     expected = [("blue shirt", version, blue, 4, 0), ("trail shoe", version, trail, 4, 0)]
     assertDataFrameEqual(found.select(*COLUMNS), spark.createDataFrame(expected, SCHEMA), rtol=0, atol=0)

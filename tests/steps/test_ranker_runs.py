@@ -21,7 +21,7 @@ from nightrank.nights import Night, ordinary_night
 from nightrank.sections import LakeConfig, MlflowConfig, RankerRunsConfig, TrainingExamplesConfig
 from nightrank.steps.item_order import item_order
 from nightrank.steps.ranker_runs import build_ranker_runs, note_versions
-from nightrank.tables import ITEM_EMBEDDINGS, RANKER_RUNS, TRAINING_EXAMPLES
+from nightrank.tables import ENCODER_RUNS, ITEM_EMBEDDINGS, RANKER_RUNS, TRAINING_EXAMPLES
 
 ITEMS, SLATE, ENCODER = 40, 4, 12
 FIRST = date(2026, 3, 1)
@@ -83,10 +83,15 @@ def build(spark: SparkSession, config: Config, run_date: date, earlier: list[Dat
         items=items(spark),
         item_embeddings=item_embeddings(spark),
         ranker_runs=held,
+        encoder_runs=untuned(spark),
         night=night(run_date),
         config=config,
     )
     return built.withColumn("run_date", F.lit(run_date))
+
+
+def untuned(spark: SparkSession) -> DataFrame:
+    return spark.createDataFrame([], ENCODER_RUNS.schema)
 
 
 def night(run_date: date) -> Night:
@@ -146,7 +151,8 @@ def test_too_few_examples_or_no_gain_give_a_row_that_says_so(spark: SparkSession
     assert [tuple(row) for row in few.select(names).collect()] == expected
     nothing = build_ranker_runs(
         training_examples(spark, 250, gain=0.0),
-        items(spark), item_embeddings(spark), spark.createDataFrame([], RANKER_RUNS.schema), night(FIRST), config,
+        items(spark), item_embeddings(spark), spark.createDataFrame([], RANKER_RUNS.schema), untuned(spark),
+        night(FIRST), config,
     )  # fmt: skip
     assert [row.reason for row in nothing.collect()] == ["no training example has a gain"]
 
@@ -156,7 +162,7 @@ def test_an_item_without_a_vector_stops_the_stage(spark: SparkSession, config: C
         build_ranker_runs(
             training_examples(spark, 250),
             items(spark), item_embeddings(spark, most=39), spark.createDataFrame([], RANKER_RUNS.schema),
-            night(FIRST), config,
+            untuned(spark), night(FIRST), config,
         )  # fmt: skip
 
 

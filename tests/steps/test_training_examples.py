@@ -35,7 +35,8 @@ def build(spark, small_shop, monkeypatch_module):
             user_profiles=shop.user_profiles.where("false"), item_neighbours=shop.item_neighbours,
             query_classes=shop.query_classes, items=shop.items, item_embeddings=shop.item_embeddings,
             query_embeddings=queries, propensities=shop.propensities, people=people,
-            people_tonight=people_tonight, night=shop.night, config=shop.config,
+            people_tonight=people_tonight, encoder_runs=spark.createDataFrame([], tables.ENCODER_RUNS.schema),
+            night=shop.night, config=shop.config,
         )  # fmt: skip
 
     return built

@@ -1,4 +1,4 @@
-"""Encoders that MLflow keeps: the lake's own copy of each, named by what it holds."""
+"""Encoders that the lake keeps, each in a folder named by what it holds: those tuned here, copies of MLflow's."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import tempfile
 from pathlib import Path
 
 from nightrank.config import Config
-from nightrank.errors import ContractError
-from nightrank.models.encoder_files import TOKENIZER_FILES, encoder_files, files_sha256
+from nightrank.errors import ContractError, InputMissingError
+from nightrank.models.encoder_files import TOKENIZER_FILES, encoder_files, encoder_folder, files_sha256
 from nightrank.models.lake_files import in_lake, write_whole
-from nightrank.models.registry import fetch_folder
+from nightrank.models.tracking import fetch_folder
 from nightrank.sections import EncoderConfig
 
 FOLDER = "artefacts/encoders"
@@ -27,6 +27,34 @@ def with_kept_encoders(config: Config) -> Config:
     return config.model_copy(update=kept)
 
 
+def keep_files(config: Config, files: list[Path]) -> str:
+    """The encoder's id, the sha256 of its files and their names, once all stand in the lake."""
+    encoder_id = files_sha256(files)
+    # The one that a reader looks for comes last.
+    for file in sorted(files, key=lambda one: one.name == "config.json"):
+        if not _in_lake(config, f"{FOLDER}/{encoder_id}/{file.name}"):
+            write_whole(config, f"{FOLDER}/{encoder_id}/{file.name}", file.read_bytes())
+    return encoder_id
+
+
+def kept_encoder(config: Config, encoder_id: str) -> str:
+    """The address of the encoder of that id, which a configured encoder's `model` may be.
+
+    Raises ContractError where it is not there whole and unaltered.
+    """
+    address = _address(config, encoder_id)
+    try:
+        found = files_sha256(encoder_files(encoder_folder(address)))
+    except (InputMissingError, ContractError):
+        found = "none"
+    if found != encoder_id:
+        raise ContractError(
+            f"Encoder {encoder_id} cannot be used: expected files of that sha256 at {address}, found {found}. "
+            "Restore them, run the job encoder again, or set encoder_runs.take_over to false."
+        )
+    return address
+
+
 def _in_mlflow(encoder: EncoderConfig) -> bool:
     return (encoder.model or "").startswith(SCHEMES)
 
@@ -34,13 +62,12 @@ def _in_mlflow(encoder: EncoderConfig) -> bool:
 def _kept(config: Config, encoder: EncoderConfig) -> EncoderConfig:
     assert encoder.model is not None
     with tempfile.TemporaryDirectory() as folder:
-        files = _files(fetch_folder(config, encoder.model, folder), encoder.model)
-        place = f"{FOLDER}/{files_sha256(files)}"
-        # The one that a reader looks for comes last.
-        for file in sorted(files, key=lambda one: one.name == "config.json"):
-            if not _in_lake(config, f"{place}/{file.name}"):
-                write_whole(config, f"{place}/{file.name}", file.read_bytes())
-    return encoder.model_copy(update={"model": f"{config.lake.path.rstrip('/')}/{place}"})
+        encoder_id = keep_files(config, _files(fetch_folder(config, encoder.model, folder), encoder.model))
+    return encoder.model_copy(update={"model": _address(config, encoder_id)})
+
+
+def _address(config: Config, encoder_id: str) -> str:
+    return f"{config.lake.path.rstrip('/')}/{FOLDER}/{encoder_id}"
 
 
 def _in_lake(config: Config, name: str) -> bool:

@@ -43,3 +43,21 @@ def distance_and_behaviour(
     """
     distance = (rating * (one - other).square().sum(dim=-1)).mean()
     return distance + behaviour_share * binary_cross_entropy(logits, taken)
+
+
+def in_batch_softmax(
+    scores: Tensor, log_expected: Tensor, false_negative: Tensor, hard_scores: Tensor, hard_mask: Tensor
+) -> Tensor:
+    """The mean over rows b of -log of the share that item b has among the candidates of query b.
+
+    scores (B, B): query b with the item that row j took. log_expected (B): log of how many rows of a batch are expected
+    to hold item j; taken off its scores, since what many take stands among the candidates more often than it is
+    wanted less (log-Q: Bengio & Senécal 2008, Yi et al. 2019). false_negative (B, B): where item j is wanted for query
+    b too, and is no candidate; the diagonal stays one. hard_scores, hard_mask (B, K): candidates of row b alone; they
+    are there for certain, so nothing is taken off.
+    """
+    lowest = torch.finfo(scores.dtype).min
+    own = torch.eye(len(scores), dtype=torch.bool, device=scores.device)
+    others = (scores - log_expected).masked_fill(false_negative & ~own, lowest)
+    candidates = torch.cat([others, hard_scores.masked_fill(~hard_mask, lowest)], dim=1)
+    return -functional.log_softmax(candidates, dim=1).diagonal().mean()

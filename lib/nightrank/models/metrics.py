@@ -45,6 +45,16 @@ def recall_at_k(
     return _ratio(relevant[..., :k].sum(axis=-1), relevant.sum(axis=-1))
 
 
+def kendall_tau(one: ArrayLike, other: ArrayLike) -> float:
+    """Kendall's tau-b of two score lists (K): 1.0 the same order, -1.0 the reverse; 0.0 where a list is all ties.
+
+    (concordant - discordant pairs) / sqrt(pairs untied in one × pairs untied in other). All K² pairs are compared.
+    """
+    signs = [np.sign(np.subtract.outer(values, values)) for values in map(np.asarray, (one, other))]
+    untied = [float(np.abs(sign).sum()) for sign in signs]
+    return float((signs[0] * signs[1]).sum() / np.sqrt(untied[0] * untied[1])) if all(untied) else 0.0
+
+
 def has_relevant(gains: ArrayLike, mask: ArrayLike | None = None) -> NDArray[np.bool_]:
     """Whether a slate has a candidate with a gain above 0."""
     relevant = np.asarray(gains) > 0

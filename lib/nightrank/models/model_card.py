@@ -1,4 +1,4 @@
-"""The card of a registered ranker: what it is, what it learned from, what it is for and what it is not for."""
+"""The card of a registered model: what it is, what it learned from, what it is for and what it is not for."""
 
 from __future__ import annotations
 
@@ -22,6 +22,35 @@ shopper. Only the shopper's part of the score is compiled: the engine's own orde
 """
 
 
+ENCODER_USE = """\
+## Use
+Token ids of a text, padded, to its unit vector. From the night after its own on, nightrank encodes items and queries
+with it (the table `encoder_runs` decides; the alias `champion` only mirrors it).
+
+## Limits
+- It was fitted to this shop's own searches: what it knows of other words is what the encoder it was tuned from knew.
+- It was judged on later searches and on items that training never saw; both had to be better. What it gains on known
+  items is partly memory.
+- This registered model is an exported graph without the tokenizer. nightrank itself reads the folder in its lake,
+  verified by its sha256.
+"""
+
+
+def encoder_card(encoder_id: str, base_version: str, night: date, examples: int, figures: Mapping[str, float]) -> str:
+    """The card of an encoder, as markdown. examples: takes learned from. figures: those it was judged by."""
+    lines = [
+        f"# Encoder of night {night}",
+        "",
+        f"- tuned from encoder version `{base_version}` on {examples} takes of searches",
+        f"- sha256 of its folder `{encoder_id}`",
+        "",
+        *_table(figures),
+        "",
+        ENCODER_USE,
+    ]
+    return "\n".join(lines)
+
+
 def model_card(
     config: Config,
     ranker: Ranker,
@@ -30,7 +59,7 @@ def model_card(
     examples: Mapping[str, int],
     figures: Mapping[str, float],
 ) -> str:
-    """The card, as markdown. examples: searches by fold. figures: those of training."""
+    """The card of a ranker, as markdown. examples: searches by fold. figures: those of training."""
     window = config.training_examples.window_nights
     first = night - timedelta(days=window - 1)
     counts = ", ".join(f"{name} {number}" for name, number in sorted(examples.items())) or "not told"
@@ -43,10 +72,13 @@ def model_card(
         f"- encoder version `{ranker.encoder_version}`",
         f"- sha256 `{ranker_id}`",
         "",
-        "| figure | value |",
-        "|---|---|",
-        *(f"| {name} | {value:.6g} |" for name, value in sorted(figures.items())),
+        *_table(figures),
         "",
         USE,
     ]
     return "\n".join(lines)
+
+
+def _table(figures: Mapping[str, float]) -> list[str]:
+    rows = (f"| {name} | {value:.6g} |" for name, value in sorted(figures.items()))
+    return ["| figure | value |", "|---|---|", *rows]

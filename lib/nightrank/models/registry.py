@@ -1,4 +1,4 @@
-"""Rankers: the lake's own copy of each, the versions that MLflow registers, and the aliases that name them.
+"""Rankers: the lake's own copy of each; versions that MLflow registers of them and of encoders, and their aliases.
 
 A ranker is one safetensors file named by its sha256. It is written to the lake before MLflow hears of it; readers take
 the lake's copy, else MLflow's, and verify either. Nothing is unpickled: the model that MLflow registers is an exported
@@ -27,7 +27,24 @@ from nightrank.models.tracking import connected, night_run, within
 Figures = Mapping[str, float]
 
 CHALLENGER, CHAMPION = "challenger", "champion"
-JOB = "train"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A model to be registered.
+
+    model: the name that its versions are registered under. job: in whose run of the night it is logged: `exported` is
+    the folder there of the MLflow model and `artefact` what readers fetch. alias: that the version gets unless a later
+    night's has it. tags: what tells it from all others, `night` among them. card: its description.
+    """
+
+    model: str
+    job: str
+    exported: str
+    artefact: str
+    alias: str
+    tags: Mapping[str, str]
+    card: str
 
 
 @dataclass(frozen=True)
@@ -41,7 +58,7 @@ class Registered:
 
 @dataclass(frozen=True)
 class Training:
-    """What MLflow is told of how a ranker came to be. curves: figures by epoch. examples: searches by fold."""
+    """What MLflow is told of how a model came to be. curves: figures by epoch. examples: searches by fold."""
 
     night: date
     params: Mapping[str, Any]
@@ -67,13 +84,26 @@ def log_ranker(config: Config, ranker: Ranker, ranker_id: str, training: Trainin
     Raises TryAgainError where MLflow cannot be reached or takes longer than mlflow.registry_timeout_seconds.
     """
     with tempfile.TemporaryDirectory() as folder:
-        _export(ranker, f"{folder}/ranker")
+        _export_ranker(ranker, f"{folder}/ranker")
         save_ranker(ranker, Path(folder) / f"{ranker_id}.safetensors")
         card = model_card(config, ranker, ranker_id, training.night, training.examples, training.figures)
         tags = {"ranker_id": ranker_id, "night": training.night.isoformat(), "code_version": ranker.code_version}
-        return within(
-            config, config.mlflow.registry_timeout_seconds, lambda: _log(config, folder, tags, card, training)
-        )
+        file = f"{ranker_id}.safetensors"
+        entry = Entry(config.mlflow.model_name, "train", "ranker", file, CHALLENGER, tags, card)
+        return within(config, config.mlflow.registry_timeout_seconds, lambda: _log(config, folder, entry, training))
+
+
+def log_encoder(config: Config, folder: Path, encoder_id: str, card: str, training: Training) -> Registered:
+    """Where MLflow keeps a promoted encoder, of that folder: in the night's run of `encoder`, and as a version.
+
+    The version of config.mlflow.encoder_model_name becomes `champion` unless a later night's is: an alias that nothing
+    reads. Otherwise, and what it raises, as log_ranker.
+    """
+    with tempfile.TemporaryDirectory() as logged:
+        _export_encoder(folder, config.item_embeddings.max_tokens, f"{logged}/encoder")
+        tags = {"encoder_id": encoder_id, "night": training.night.isoformat()}
+        entry = Entry(config.mlflow.encoder_model_name, "encoder", "encoder", "encoder", CHAMPION, tags, card)
+        return within(config, config.mlflow.registry_timeout_seconds, lambda: _log(config, logged, entry, training))
 
 
 def fetch_ranker(config: Config, artefact_uri: str, ranker_id: str) -> Ranker:
@@ -95,27 +125,6 @@ def fetch_ranker(config: Config, artefact_uri: str, ranker_id: str) -> Ranker:
         return load_ranker(found, ranker_id)
 
 
-def fetch_folder(config: Config, address: str, folder: str) -> Path:
-    """What MLflow keeps at `models:/…` or `runs:/…`, downloaded into the folder.
-
-    Raises ContractError where MLflow keeps nothing there, and TryAgainError as log_ranker does.
-    """
-
-    tracking = config.mlflow.tracking_uri
-
-    def fetched() -> Path:
-        with connected(config) as (mlflow, _):
-            try:
-                stores = {"tracking_uri": tracking, "registry_uri": config.mlflow.registry_uri or tracking}
-                return Path(mlflow.artifacts.download_artifacts(address, dst_path=folder, **stores))
-            except mlflow.exceptions.MlflowException as error:
-                if error.error_code not in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
-                    raise
-                raise ContractError(f"MLflow keeps nothing at '{address}': {error} Change the address.") from None
-
-    return within(config, config.mlflow.registry_timeout_seconds, fetched)
-
-
 def point_alias(config: Config, alias: str, ranker_id: str, night: date | None) -> bool:
     """Whether the alias now names that ranker: it stays where it is when it names one of a night later than `night`.
 
@@ -125,13 +134,12 @@ def point_alias(config: Config, alias: str, ranker_id: str, night: date | None) 
 
     def moved() -> bool:
         with connected(config) as (_, client):
-            return _point(client, config, alias, _registered(client, config, ranker_id), night)
+            return _point(client, config.mlflow.model_name, alias, _registered(client, config, ranker_id), night)
 
     return within(config, config.mlflow.registry_timeout_seconds, moved)
 
 
-def _point(client: Any, config: Config, alias: str, target: Any, night: date | None) -> bool:
-    model = config.mlflow.model_name
+def _point(client: Any, model: str, alias: str, target: Any, night: date | None) -> bool:
     held = client.get_registered_model(model).aliases.get(alias)
     if str(held) == str(target.version):
         return True
@@ -141,32 +149,30 @@ def _point(client: Any, config: Config, alias: str, target: Any, night: date | N
     return True
 
 
-def _log(config: Config, folder: str, tags: Mapping[str, str], card: str, training: Training) -> Registered:
+def _log(config: Config, folder: str, entry: Entry, training: Training) -> Registered:
     with connected(config) as (mlflow, client):
-        target = _find(client, config, tags)
+        target = _find(client, entry.model, entry.tags)
         if target is None:
-            run_id = night_run(client, config, JOB, tags["night"])
-            _log_numbers(mlflow, client, run_id, tags, training)
+            run_id = night_run(client, config, entry.job, entry.tags["night"])
+            _log_numbers(mlflow, client, run_id, entry.tags, training)
             client.log_artifacts(run_id, folder)
-            target = _register(client, config, run_id, tags, card)
+            target = _register(client, run_id, entry)
             client.set_terminated(run_id, "FINISHED")
-        _point(client, config, CHALLENGER, target, training.night)
-        uri = f"runs:/{target.run_id}/{tags['ranker_id']}.safetensors"
-        return Registered(str(target.run_id), str(target.version), uri)
+        _point(client, entry.model, entry.alias, target, training.night)
+        return Registered(str(target.run_id), str(target.version), f"runs:/{target.run_id}/{entry.artefact}")
 
 
 def _registered(client: Any, config: Config, ranker_id: str) -> Any:
     """The newest version that is that ranker."""
-    found = _find(client, config, {"ranker_id": ranker_id})
+    model = config.mlflow.model_name
+    found = _find(client, model, {"ranker_id": ranker_id})
     if found is None:
-        model = config.mlflow.model_name
         raise ContractError(f"Ranker {ranker_id} is not registered in MLflow as '{model}'. Run the stage ranker_runs.")
     return found
 
 
-def _find(client: Any, config: Config, tags: Mapping[str, str]) -> Any | None:
+def _find(client: Any, model: str, tags: Mapping[str, str]) -> Any | None:
     """The newest version with those tags. Not every registry can search by tags, or tells them in a search."""
-    model = config.mlflow.model_name
     found = client.search_model_versions(f"name = '{model}'")
     for listed in sorted(found, key=lambda version: int(version.version), reverse=True):
         whole = listed if listed.tags else client.get_model_version(model, listed.version)
@@ -193,39 +199,51 @@ def _log_numbers(mlflow: Any, client: Any, run_id: str, tags: Mapping[str, str],
         mlflow.log_metrics(dict(training.figures), run_id=run_id)
 
 
-def _export(ranker: Ranker, folder: str) -> None:
-    """Writes the scorer as an MLflow model: a graph, its signature and an input example."""
-    import torch
-    from mlflow.models import infer_signature
-    from mlflow.pytorch import save_model
-
+def _export_ranker(ranker: Ranker, folder: str) -> None:
     from nightrank.models.ranker import RowScores
 
     scorer = RowScores(ranker).eval()
     # Two rows: a size of one would be exported as a constant.
-    example = np.zeros((2, sum(scorer.widths)), np.float32)
+    _export(scorer, np.zeros((2, sum(scorer.widths)), np.float32), folder)
+
+
+def _export_encoder(encoder: Path, tokens: int, folder: str) -> None:
+    from nightrank.models.encoder_module import TokenVectors
+
+    graph = TokenVectors(encoder, tokens).eval()
+    _export(graph, graph.example(), folder)
+
+
+def _export(graph: Any, example: Any, folder: str) -> None:
+    """Writes the module as an MLflow model: a graph, its signature and an input example."""
+    import torch
+    from mlflow.models import infer_signature
+    from mlflow.pytorch import save_model
+
+    with torch.no_grad():
+        found = graph(torch.from_numpy(example)).numpy()
     save_model(
-        scorer,
+        graph,
         folder,
-        signature=infer_signature(example, scorer(torch.from_numpy(example)).numpy()),
+        signature=infer_signature(example, found),
         input_example=example,
         serialization_format="pt2",  # a graph; the other format is a pickle
         pip_requirements=[f"torch=={torch.__version__.split('+')[0]}"],
     )
 
 
-def _register(client: Any, config: Config, run_id: str, tags: Mapping[str, str], card: str) -> Any:
+def _register(client: Any, run_id: str, entry: Entry) -> Any:
     """The version under which the run's exported model is registered."""
     from mlflow.exceptions import MlflowException
 
-    model = config.mlflow.model_name
     try:
-        client.create_registered_model(model)
+        client.create_registered_model(entry.model)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    source = f"{client.get_run(run_id).info.artifact_uri.rstrip('/')}/ranker"
-    return client.create_model_version(model, source, run_id=run_id, tags=dict(tags), description=card)
+    source = f"{client.get_run(run_id).info.artifact_uri.rstrip('/')}/{entry.exported}"
+    tags, card = dict(entry.tags), entry.card
+    return client.create_model_version(entry.model, source, run_id=run_id, tags=tags, description=card)
 
 
 def _file(ranker_id: str) -> str:

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 from nightrank import __version__
 from nightrank.config import Config, config_hash
-from nightrank.errors import DiskError, TryAgainError
+from nightrank.errors import ContractError, DiskError, TryAgainError
 from nightrank.models.outbox import Input, Note, Waiting, drop_note, refuse_note, waiting_notes
 
 log = logging.getLogger("nightrank")
@@ -76,6 +76,26 @@ def night_run(client: Any, config: Config, job: str, night: str, started: int | 
     # Not mlflow.start_run: it asks git for the commit.
     tags = {"night": night, "job": job, **night_tags(config)}
     return str(client.create_run(experiment, started, tags, f"{job} {night}").info.run_id)
+
+
+def fetch_folder(config: Config, address: str, folder: str) -> Path:
+    """What MLflow keeps at `models:/…` or `runs:/…`, downloaded into the folder.
+
+    Raises ContractError where MLflow keeps nothing there, and TryAgainError where it does not answer.
+    """
+    tracking = config.mlflow.tracking_uri
+
+    def fetched() -> Path:
+        with connected(config) as (mlflow, _):
+            try:
+                stores = {"tracking_uri": tracking, "registry_uri": config.mlflow.registry_uri or tracking}
+                return Path(mlflow.artifacts.download_artifacts(address, dst_path=folder, **stores))
+            except mlflow.exceptions.MlflowException as error:
+                if error.error_code not in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
+                    raise
+                raise ContractError(f"MLflow keeps nothing at '{address}': {error} Change the address.") from None
+
+    return within(config, config.mlflow.registry_timeout_seconds, fetched)
 
 
 def within(config: Config, seconds: float, act: Callable[[], Kept]) -> Kept:

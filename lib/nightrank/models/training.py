@@ -54,7 +54,7 @@ def train_ranker(
     embeddings: [items, encoder dims], rows by item_index. tower: a projection to be kept as it is; None: one is
     learned. Raises ContractError where the loss is not a number; ConfigError where dims exceed the encoder's.
     """
-    with _deterministic(settings.threads):
+    with deterministic(settings.threads):
         start = first_projection(embeddings, settings.dims) if tower is None else tower
         module = RankerModule(start, *feature_scales(examples, settings.batch))
         module.projection.requires_grad_(tower is None)
@@ -215,7 +215,7 @@ def _mean_shopper(examples: Pass, vectors: Floats, rows: int) -> Floats:
 
 
 @contextmanager
-def _deterministic(threads: int) -> Iterator[None]:
+def deterministic(threads: int) -> Iterator[None]:
     """Torch's settings for equal bits, put back afterwards."""
     before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     torch.set_num_threads(threads)

@@ -1,4 +1,4 @@
-"""From training_examples to numpy, through petastorm: the only file that reads with it.
+"""From examples in a frame to numpy, through petastorm: the only file that reads with it.
 
 Each fold is written as Parquet, ordered by (example_order, query_id) over the whole fold, into a folder that is
 removed afterwards; each pass opens a new reader on the list of its files. Every pass counts its rows and checks their
@@ -7,7 +7,7 @@ order: a pass that is short, long or out of order is an error.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from nightrank.config import Config
 from nightrank.errors import ContractError
 from nightrank.models.batches import Columns
 
@@ -46,27 +47,34 @@ class Feed:
     examples: Callable[[str], Iterator[Columns]]
 
 
-@contextmanager
-def petastorm_feed(training_examples: DataFrame, folder: str) -> Iterator[Feed]:
-    """The feed of tonight's examples; the files under `folder` are removed on leaving.
+def feed_folder(config: Config) -> str:
+    """Where the feed's files lie while they are read."""
+    return config.ranker_runs.feed_folder or f"{config.lake.path.rstrip('/')}/feed"
 
-    folder: a path or URL that the driver and the executors share.
+
+@contextmanager
+def petastorm_feed(
+    examples: DataFrame, folder: str, folds: Sequence[str] = FOLDS, columns: Sequence[str] = NUMERIC
+) -> Iterator[Feed]:
+    """The feed of the numeric `columns` of examples (fold, example_order, query_id among the frame's).
+
+    The files under `folder` are removed on leaving. folder: a path or URL that the driver and the executors share.
     """
     from nightrank.steps.petastorm_compat import install
 
     install()
-    training_examples.sparkSession.conf.set(_CACHE_SETTING, _url(folder))
-    with ExitStack() as written:
-        folds = {fold: written.enter_context(_written(training_examples, fold)) for fold in FOLDS}
-        yield Feed({fold: len(folds[fold]) for fold in FOLDS}, partial(_one_pass, folds))
+    examples.sparkSession.conf.set(_CACHE_SETTING, _url(folder))
+    with ExitStack() as stack:
+        written = {fold: stack.enter_context(_written(examples, fold, columns)) for fold in folds}
+        yield Feed({fold: len(written[fold]) for fold in folds}, partial(_one_pass, written, columns))
 
 
 @contextmanager
-def _written(training_examples: DataFrame, fold: str) -> Iterator[Any]:
+def _written(examples: DataFrame, fold: str, columns: Sequence[str]) -> Iterator[Any]:
     """petastorm's converter of one fold."""
     from petastorm.spark import make_spark_converter
 
-    ordered = training_examples.where(F.col("fold") == fold).orderBy("example_order", "query_id").select(*NUMERIC)
+    ordered = examples.where(F.col("fold") == fold).orderBy("example_order", "query_id").select(*columns)
     converter = make_spark_converter(ordered, dtype=None)
     try:
         yield converter
@@ -74,32 +82,32 @@ def _written(training_examples: DataFrame, fold: str) -> Iterator[Any]:
         converter.delete()
 
 
-def _one_pass(folds: dict[str, Any], fold: str) -> Iterator[Columns]:
+def _one_pass(folds: dict[str, Any], columns: Sequence[str], fold: str) -> Iterator[Columns]:
     expected, read, last = len(folds[fold]), 0, -(2**63)
     try:
-        for columns in _parts(folds[fold].file_urls) if expected else ():
-            last = _refuse_disorder(columns["example_order"], last, fold)
-            read += len(columns["example_order"])
-            yield columns
+        for part in _parts(folds[fold].file_urls, columns) if expected else ():
+            last = _refuse_disorder(part["example_order"], last, fold)
+            read += len(part["example_order"])
+            yield part
     except OSError as error:
         raise ContractError(_unread(fold, expected, f"found {error}")) from error
     if read != expected:
         raise ContractError(_unread(fold, expected, f"read {read}"))
 
 
-def _parts(file_urls: list[str]) -> Iterator[Columns]:
-    """The numeric columns of each row group, [rows] or [rows, length], from a reader of its own."""
+def _parts(file_urls: list[str], columns: Sequence[str]) -> Iterator[Columns]:
+    """The columns of each row group, [rows] or [rows, length], from a reader of its own."""
     from petastorm import make_batch_reader
 
     reading = {"reader_pool_type": "dummy", "shuffle_row_groups": False, "num_epochs": 1}
-    with make_batch_reader(_in_order(file_urls), schema_fields=list(NUMERIC), **reading) as reader:
+    with make_batch_reader(_in_order(file_urls), schema_fields=list(columns), **reading) as reader:
         for part in reader:
-            yield {name: np.asarray(getattr(part, name)) for name in NUMERIC}
+            yield {name: np.asarray(getattr(part, name)) for name in columns}
 
 
 def _unread(fold: str, expected: int, found: str) -> str:
     return (
-        f"Fold '{fold}' of training_examples cannot be learned from: expected {expected} rows, as they were written, "
+        f"Fold '{fold}' of the examples cannot be learned from: expected {expected} rows, as they were written, "
         f"{found}. Look at the folder ranker_runs.feed_folder and its disk, then run the stage again."
     )
 
@@ -107,7 +115,7 @@ def _unread(fold: str, expected: int, found: str) -> str:
 def _refuse_disorder(example_order: NDArray[np.int64], last: int, fold: str) -> int:
     """The last value; ContractError where values fall."""
     if example_order[0] < last or (example_order[1:] < example_order[:-1]).any():
-        raise ContractError(f"Fold '{fold}' of training_examples came back out of order. Report it: it is a bug.")
+        raise ContractError(f"Fold '{fold}' of the examples came back out of order. Report it: it is a bug.")
     return int(example_order[-1])
 
 

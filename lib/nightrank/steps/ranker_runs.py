@@ -15,8 +15,9 @@ from nightrank.errors import ContractError
 from nightrank.models.artefact import Floats, Ranker, code_version
 from nightrank.nights import Night
 from nightrank.steps.arrays import collect_arrays
+from nightrank.steps.encoders import with_encoder_in_force
 from nightrank.steps.item_order import item_order
-from nightrank.steps.petastorm_feed import Feed, petastorm_feed
+from nightrank.steps.petastorm_feed import Feed, feed_folder, petastorm_feed
 from nightrank.steps.tower import Tower, code_figures, fitted_tower, standing_tower
 from nightrank.tables import CLASSES, RANKER_RUNS
 
@@ -28,6 +29,7 @@ def build_ranker_runs(
     items: DataFrame,
     item_embeddings: DataFrame,
     ranker_runs: DataFrame,
+    encoder_runs: DataFrame,
     night: Night,
     config: Config,
 ) -> DataFrame:
@@ -37,8 +39,8 @@ def build_ranker_runs(
     """
     from nightrank.models.encoder import encoder_version
 
-    version = encoder_version(config.item_embeddings)
-    with petastorm_feed(training_examples, _feed_folder(config)) as feed:
+    version = encoder_version(with_encoder_in_force(encoder_runs, config).item_embeddings)
+    with petastorm_feed(training_examples, feed_folder(config)) as feed:
         known = {"encoder_version": version, **{f"{fold}_examples": rows for fold, rows in feed.rows.items()}}
         if reason := _why_not(feed, config):
             row = {"status": "skipped", "reason": reason, "ranker_id": NO_RANKER, **known}
@@ -60,10 +62,6 @@ def note_versions(ranker_runs: DataFrame, versions: Mapping[str, int], config: C
         tags = {f"delta_version.{table}": str(version) for table, version in sorted(versions.items())}
         keep_note(config, Note(str(night), "train", "versions", tags=tags))
     return {figure["key"]: figure["value"] for told in found["told"] for figure in told}
-
-
-def _feed_folder(config: Config) -> str:
-    return config.ranker_runs.feed_folder or f"{config.lake.path.rstrip('/')}/feed"
 
 
 def _why_not(feed: Feed, config: Config) -> str | None:

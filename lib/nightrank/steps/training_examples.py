@@ -23,6 +23,7 @@ from nightrank.nights import ONE_DAY, Night
 from nightrank.sections import TrainingExamplesConfig
 from nightrank.steps.catalogue import Loader, share_catalogue
 from nightrank.steps.consent import not_forgotten
+from nightrank.steps.encoders import with_encoder_in_force
 from nightrank.steps.persons import profiles_by_id, with_relatives
 from nightrank.steps.shoppers import COLUMNS as SHOPPER_COLUMNS
 from nightrank.steps.shoppers import FLATTENED, flat_shoppers, read_shopper
@@ -45,6 +46,7 @@ def build_training_examples(
     propensities: DataFrame,
     people: DataFrame,
     people_tonight: DataFrame,
+    encoder_runs: DataFrame,
     night: Night,
     config: Config,
 ) -> DataFrame:
@@ -55,6 +57,7 @@ def build_training_examples(
     """
     from nightrank.models.encoder import encoder_version
 
+    config = with_encoder_in_force(encoder_runs, config)
     before_tonight = searches.where(F.col("run_date") < F.lit(night.run_date))
     counted = not_forgotten(before_tonight, people_tonight, F.to_date("ts"))
     slates = flat_slates(counted, propensities, query_classes, config).withColumn(

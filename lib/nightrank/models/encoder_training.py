@@ -1,0 +1,193 @@
+"""Fine-tuning the encoder on the shop's own searches: contrastive, with AdamW, warm-up, clipping and early stopping.
+
+The same lessons and settings give the same bits, whether a run was interrupted or not (on a CPU).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nightrank.config import Config
+from nightrank.models.batches import Columns, recut, shuffled
+from nightrank.models.encoder import encoder_folder, encoder_version
+from nightrank.models.encoder_checkpoints import (
+    Progress,
+    load_checkpoint,
+    moments_of,
+    restore_moments,
+    save_checkpoint,
+)
+from nightrank.models.encoder_lessons import Lessons, Overview, Texts, loss_of, overview
+from nightrank.models.encoder_module import TextEncoder, text_encoder
+from nightrank.models.retrieval import Vectors, ndcg_by_search, ranks
+from nightrank.models.training import deterministic
+from nightrank.sections import EncoderConfig, EncoderRunsConfig
+
+log = logging.getLogger("nightrank")
+# As usual for BERT: longer steps have thrown fine-tuning off its course.
+_LONGEST_STEP = 1.0
+# What the heads' one threshold may move a step, against the weights of a network.
+_OFFSET_PACE = 10.0
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What training left. model: as it was after best_epoch; 0: no epoch was better than the encoder it began with.
+
+    curves: figures by epoch from 0, the encoder before training. stopped: why it ended before its time; None: it did
+    not. checkpoint: the name that its progress stands under in the lake.
+    """
+
+    model: TextEncoder
+    best_epoch: int
+    curves: tuple[dict[str, float], ...]
+    stopped: str | None
+    checkpoint: str
+
+
+def tune_encoder(encoder: EncoderConfig, lessons: Lessons, config: Config) -> Tuned:
+    """The encoder of the epoch that finds best what the lessons' later day took (nDCG@10, items kept apart left out).
+
+    Goes on after the last epoch that the lake has a checkpoint of, for just these lessons and settings. A loss that is
+    no number ends training; the best epoch until then stands.
+    """
+    settings = config.encoder_runs
+    with deterministic(settings.threads):
+        model = text_encoder(encoder_folder(encoder.model), encoder.max_tokens, settings)
+        known = overview(lessons)
+        name = _checkpoint_name(encoder, settings, known)
+        texts = Texts(lessons.query_texts, model.tokens(lessons.item_texts))
+        model.keep(texts.item_ids)
+        return _fit(model, lessons, texts, known, config, name)
+
+
+def vectors_of(model: TextEncoder, texts: list[str]) -> Vectors:
+    """float32 [n, dims] of n texts, without a gradient."""
+    with torch.no_grad():
+        return np.asarray(model(model.tokens(texts)).cpu().numpy(), np.float32)
+
+
+def _fit(model: TextEncoder, lessons: Lessons, texts: Texts, known: Overview, config: Config, name: str) -> Tuned:
+    settings, stopped = config.encoder_runs, None
+    trained, optimiser = model.trained(), _optimiser(model, settings)
+    progress = _resumed(model, optimiser, config, name) or _before(model, lessons)
+    while progress.epoch < settings.epochs and progress.epoch - progress.best_epoch < settings.patience:
+        epoch = progress.epoch + 1
+        loss = _train_epoch(model, optimiser, lessons, texts, known, settings, epoch)
+        if loss is None:
+            stopped = f"the loss was no number in epoch {epoch}"
+            log.warning("encoder=stopped reason=%s", stopped)
+            break
+        figures = {"train_loss": loss, "valid_ndcg": _validate(model, lessons)}
+        progress = _after(progress, epoch, figures, trained, moments_of(optimiser, trained))
+        save_checkpoint(config, name, progress)
+    _put(trained, progress.best_weights)
+    return Tuned(model, progress.best_epoch, progress.curves, stopped, name)
+
+
+def _before(model: TextEncoder, lessons: Lessons) -> Progress:
+    start, ndcg = _copied(model.trained()), _validate(model, lessons)
+    return Progress(0, start, {}, 0, start, ndcg, ({"valid_ndcg": ndcg},))
+
+
+def _resumed(model: TextEncoder, optimiser: torch.optim.Optimizer, config: Config, name: str) -> Progress | None:
+    progress = load_checkpoint(config, name)
+    if progress:
+        _put(model.trained(), progress.weights)
+        restore_moments(optimiser, model.trained(), progress.moments)
+        log.info("encoder=resumed after epoch %d", progress.epoch)
+    return progress
+
+
+def _after(before: Progress, epoch: int, figures: dict[str, float], trained: dict[str, Any], moments: Any) -> Progress:
+    weights, curves = _copied(trained), (*before.curves, figures)
+    if figures["valid_ndcg"] > before.best:
+        return Progress(epoch, weights, moments, epoch, weights, figures["valid_ndcg"], curves)
+    return Progress(epoch, weights, moments, before.best_epoch, before.best_weights, before.best, curves)
+
+
+def _optimiser(model: TextEncoder, settings: EncoderRunsConfig) -> torch.optim.Optimizer:
+    weights = [values for name, values in model.trained().items() if name != "offset"]
+    threshold = {"params": [model.offset], "weight_decay": 0.0, "pace": _OFFSET_PACE}
+    network = {"params": weights, "weight_decay": settings.weight_decay, "pace": 1.0}
+    return torch.optim.AdamW([network, threshold], lr=settings.learning_rate)
+
+
+def _train_epoch(
+    model: TextEncoder,
+    optimiser: torch.optim.Optimizer,
+    lessons: Lessons,
+    texts: Texts,
+    known: Overview,
+    settings: EncoderRunsConfig,
+    epoch: int,
+) -> float | None:
+    """The epoch's mean loss; None: it was no number, and the step was not taken."""
+    losses, trained = [], list(model.trained().values())
+    for number, columns in enumerate(_batches(lessons, settings, epoch)):
+        _set_pace(optimiser, lessons, settings, epoch, number)
+        optimiser.zero_grad()
+        loss = loss_of(model, texts, columns, known, settings, np.random.default_rng((settings.seed, epoch, number)))
+        if not torch.isfinite(loss):
+            return None
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(trained, _LONGEST_STEP)
+        optimiser.step()
+        losses.append(loss.item())
+    return float(np.mean(losses))
+
+
+def _batches(lessons: Lessons, settings: EncoderRunsConfig, epoch: int) -> Iterator[Columns]:
+    return recut(shuffled(lessons.examples(), settings.seed, epoch), settings.batch)
+
+
+def _set_pace(
+    optimiser: torch.optim.Optimizer, lessons: Lessons, settings: EncoderRunsConfig, epoch: int, number: int
+) -> None:
+    """The learning rate rises evenly through the warm-up and then falls evenly to 0 at the end of the last epoch.
+
+    It follows from the step's number alone, so that a run that goes on needs no memory of it.
+    """
+    steps = -(-lessons.rows // settings.batch)
+    step, last = (epoch - 1) * steps + number + 1, settings.epochs * steps
+    warm = max(1, round(settings.warmup_share * last))
+    factor = min(step / warm, (last - step + 1) / max(1, last - warm))
+    for group in optimiser.param_groups:
+        group["lr"] = settings.learning_rate * factor * group["pace"]
+
+
+def _validate(model: TextEncoder, lessons: Lessons) -> float:
+    """Mean nDCG@10 of the later day's searches over the items that training sees; 0.0 where they took none of them."""
+    seen = ~lessons.unseen
+    takes = lessons.valid.where(seen[lessons.valid.item])
+    if not len(takes.item):
+        return 0.0
+    asked, takes_of = np.unique(takes.query, return_inverse=True)
+    queries = vectors_of(model, [lessons.query_texts[n] for n in asked])
+    items = np.zeros((len(seen), queries.shape[1]), np.float32)
+    items[seen] = vectors_of(model, [text for text, kept in zip(lessons.item_texts, seen, strict=True) if kept])
+    numbered = type(takes)(takes.search, takes_of.astype(np.int64), takes.item, takes.gain)
+    return float(ndcg_by_search(ranks(queries, items, numbered, seen), numbered).mean())
+
+
+def _checkpoint_name(encoder: EncoderConfig, settings: EncoderRunsConfig, known: Overview) -> str:
+    said = (encoder_version(encoder), settings.model_dump_json(exclude={"threads"}), known.digest)
+    return hashlib.sha256("\n".join(said).encode()).hexdigest()[:16]
+
+
+def _copied(weights: dict[str, Any]) -> dict[str, Tensor]:
+    return {name: values.detach().clone() for name, values in weights.items()}
+
+
+def _put(trained: dict[str, Any], weights: Any) -> None:
+    with torch.no_grad():
+        for name, values in weights.items():
+            trained[name].copy_(values)
