@@ -83,7 +83,10 @@ def lake(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Lake:
 def _rows(ids: list[str]) -> dict[str, list[tuple]]:
     """Every table that a rollback reads. Shopper u2 is new on the second night, item i2 on the last."""
     at = datetime(2026, 1, 8, tzinfo=UTC)
-    items = [(LAST, i, f"Thing {i}", *[None] * 14, f"thing {i}", ["brand:x"], f"h{i}", [], True) for i in ("i1", "i2")]
+    items = [
+        (LAST, i, f"Thing {i}", *[None] * 14, f"thing {i}", ["brand:x"], f"h{i}", None, None, [], True)
+        for i in ("i1", "i2")
+    ]
     runs = [
         (n, i, "trained", None, f"c{n.day}", "e1", n, 9, 9, 1, {}, {}, f"runs:/run/{i}.safetensors", "run", "1")
         for n, i in zip(NIGHTS, ids, strict=True)

@@ -30,7 +30,7 @@ def searches_of(spark, shop, takes, nights_ago):
     rows = []
     for n, (user, taken) in enumerate(takes):
         slate = [(i, p + 1, 3.0 - p * 0.2, False, 1.0, 1.0 if i == taken else 0.0) for p, i in enumerate(ITEMS)]
-        rows.append((day, f"q{n}", at, user, "thing", slate, "s", "desktop", None, False, "thing", [], True))
+        rows.append((day, f"q{n}", at, user, "thing", slate, "s", "desktop", None, False, "thing", None, [], True))
     return spark.createDataFrame(rows, tables.SEARCHES.schema)
 
 

@@ -20,7 +20,7 @@ NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 def search(query_id: str, slate: list[tuple], device: str | None = "desktop", derived: bool = False) -> tuple:
     """A row of `searches`; slate: (item_id, position, base_score, sponsored, propensity, gain)."""
     return (
-        NIGHT, query_id, NOON, "u1", "Tea Pot", slate, "s", device, None, derived, "tea pot", [], True,
+        NIGHT, query_id, NOON, "u1", "Tea Pot", slate, "s", device, None, derived, "tea pot", None, [], True,
     )  # fmt: skip
 
 

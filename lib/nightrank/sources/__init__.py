@@ -1,4 +1,5 @@
-"""Raw logs to events, searches and items: a convention is a module of three functions, listed here."""
+"""Raw logs to events, searches and items: a convention is a module that reads each, and the lines of those that are
+lines of a file, listed here."""
 
 from __future__ import annotations
 
@@ -45,10 +46,10 @@ def read_raw(spark: SparkSession, kind: str, config: Config, first: date, last: 
     read = getattr(CONVENTIONS[config.source.convention], f"read_{kind}", None)
     if read is None:
         return spark.createDataFrame([], LINES[kind])
-    spoilt = {name: _spoilt(spark, config, name, asked) for name in LEFT_OUT}
+    spoilt = {name: _spoilt(spark, config, name, asked) for name in _left_out_of(kind, config)}
     left_out = frozenset(path for paths in spoilt.values() for path in paths)
     frame: DataFrame = read(spark, config, replace(asked, left_out=left_out))
-    told = {"event_lines": spoilt["events"], "search_lines": spoilt["searches"]}.get(kind, {})
+    told = spoilt.get({"event_lines": "events", "search_lines": "searches"}.get(kind, ""), {})
     unread = [(path, night) for path, night in sorted(told.items()) if first <= night <= last]
     if not unread:
         return frame
@@ -88,6 +89,14 @@ def broken_files(spark: SparkSession, config: Config, first: date, last: date, e
                 "before its end. Nothing may be missing of this log, so no part of it is left out: deliver it again."
             )
     return ()
+
+
+def _left_out_of(kind: str, config: Config) -> tuple[str, ...]:
+    """The logs of LEFT_OUT that rows of the kind are made from: searches also from impressions or lists among events,
+    items where there is no catalogue."""
+    if kind in {"items", "item_lines"}:
+        return ("events",) if config.source.items in {None, config.source.events} else ()
+    return LEFT_OUT if kind in {"searches", "search_lines"} else ("events",)
 
 
 def _spoilt(spark: SparkSession, config: Config, name: str, asked: Arrivals) -> Spoilt:
