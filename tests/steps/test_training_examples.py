@@ -24,7 +24,7 @@ def build(spark, small_shop, monkeypatch_module):
     shop = small_shop
     monkeypatch_module.setattr("nightrank.models.encoder.encoder_version", lambda _: VERSION)
     queries = spark.createDataFrame(
-        [(shop.night.run_date, "thing", VERSION, [1.0, 0.0, 0.0, 0.0])], tables.QUERY_EMBEDDINGS.schema
+        [(shop.night.run_date, "thing", VERSION, [1.0, 0.0, 0.0, 0.0], 3, 0)], tables.QUERY_EMBEDDINGS.schema
     )
     yesterday = searches_of(spark, shop, [("u1", "i1"), ("u2", "i5")], nights_ago=1)
     tonight = searches_of(spark, shop, [("u1", "i0")], nights_ago=0).withColumn("query_id", F.lit("tonight"))
