@@ -50,7 +50,8 @@ def kept_encoder(config: Config, encoder_id: str) -> str:
 
     Raises ContractError where it is not there whole and unaltered.
     """
-    address = f"{config.lake.path.rstrip('/')}/{FOLDER}/{encoder_id}"
+    lake = config.lake.path if "://" in config.lake.path else os.path.abspath(config.lake.path)
+    address = f"{lake.rstrip('/')}/{FOLDER}/{encoder_id}"
     folder = local_folder(address)
     found = folder_id(folder) if folder.is_dir() else "nothing"
     if found != encoder_id:
