@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 
@@ -67,7 +68,9 @@ def _kept(config: Config, encoder: EncoderConfig) -> EncoderConfig:
 
 
 def _address(config: Config, encoder_id: str) -> str:
-    return f"{config.lake.path.rstrip('/')}/{FOLDER}/{encoder_id}"
+    # A worker need not stand where the driver does.
+    lake = config.lake.path if "://" in config.lake.path else os.path.abspath(config.lake.path)
+    return f"{lake.rstrip('/')}/{FOLDER}/{encoder_id}"
 
 
 def _in_lake(config: Config, name: str) -> bool:

@@ -43,7 +43,7 @@ def search_takes(searches: DataFrame, items: DataFrame, night: Night, config: Co
     catalogue = _numbered_items(items, config)
     slates = _slates(searches, items, catalogue, night, config).persist()
     queries = _numbered_queries(slates)
-    known = collect_arrays(catalogue.select("text", "unseen").orderBy("item_index"), settings.max_items, "item texts")
+    known = collect_arrays(catalogue.orderBy("item_index").select("text", "unseen"), settings.max_items, "item texts")
     asked = collect_arrays(queries.orderBy("query_index"), settings.max_examples, "queries", _TOO_MANY)
     slates = slates.join(queries, on="normalised_query", how="inner")
     later = _later(slates, config)

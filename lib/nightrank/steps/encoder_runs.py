@@ -96,7 +96,8 @@ def _tuned_and_judged(takes: SearchTakes, feed: Feed, standing: Config, night: N
         write_encoder(tuned.model.network, encoder_folder(config.item_embeddings.model), Path(folder))
         encoders = (standing.item_embeddings, with_model(config, folder).item_embeddings)
         verdict = judge(*encoders, lessons, takes.judged, config.encoder_runs)
-        row |= {"status": REFUSED, "reason": verdict.reason, "metrics": verdict.metrics, "encoder_id": NO_ENCODER}
+        reason = f"{verdict.reason}; training stopped: {tuned.stopped}" if tuned.stopped else verdict.reason
+        row |= {"status": REFUSED, "reason": reason, "metrics": verdict.metrics, "encoder_id": NO_ENCODER}
         if verdict.promoted:
             row |= {"status": PROMOTED, **_kept(Path(folder), tuned, verdict.metrics, lessons.rows, night, config)}
     drop_checkpoint(config, tuned.checkpoint)
