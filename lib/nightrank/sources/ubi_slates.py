@@ -7,7 +7,8 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from nightrank.contract import DOUBLE, FLAG, INT
-from nightrank.sources.parsing import any_of, ill_typed, typed
+from nightrank.sources.parsing import ill_typed, typed
+from nightrank.steps.reasons import any_of
 
 # What the plugin writes, what its README said, what the documentation said.
 HIT_IDS = ("query_response_hit_ids", "query_response_object_ids", "query_response_objects_ids")
