@@ -15,7 +15,8 @@ from nightrank.sources.canonical import read_catalogue
 from nightrank.sources.parsing import BAD, broken_line, filled, ill_typed, moment, parsed_lines, problems, typed
 from nightrank.sources.reading import Arrivals, arriving, read_lines
 from nightrank.sources.seen_items import seen_items
-from nightrank.sources.ubi_slates import HIT_IDS, slate, slate_is_ill_typed, with_shown
+from nightrank.sources.ubi_slates import HIT_IDS, quickly_typed, slate, slate_is_ill_typed, with_shown
+from nightrank.steps.once import evaluated_once
 from nightrank.tables import ANONYMOUS, RAW_EVENT_LINES, RAW_EVENTS, RAW_SEARCHES
 
 ACTIONS = {
@@ -87,8 +88,9 @@ def read_searches(spark: SparkSession, config: Config, asked: Arrivals) -> DataF
     attributes = F.col("query_attributes")
     return (
         with_shown(queries, _with_impressions(events).withColumn("item_id", _item_id(config)))
-        .withColumn("problems", problems(_time_is_ill(), slate_is_ill_typed(attributes)))
-        .withColumn("slate", slate(F.col("shown"), attributes))
+        .select("*", evaluated_once(F.struct(quickly_typed(attributes).alias("quick"))))
+        .withColumn("problems", problems(_time_is_ill(), slate_is_ill_typed(attributes, F.col("quick"))))
+        .withColumn("slate", slate(F.col("shown"), attributes, F.col("quick")))
         .withColumn("user_id", _user())
         .withColumn("query", F.col("user_query"))
         .withColumn("device", attributes["device"])
