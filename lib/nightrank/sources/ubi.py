@@ -67,7 +67,8 @@ def read_events(spark: SparkSession, config: Config, asked: Arrivals) -> DataFra
 def read_event_lines(spark: SparkSession, config: Config, asked: Arrivals) -> DataFrame:
     """RAW_EVENT_LINES: impressions, queries and a bulk file's actions are no rows.
 
-    Parsed apart from the events, and no further than what tells one from the other: half the cost of a document.
+    Parsed apart from the events, and no further than what tells one from the other. A bulk file's action that is broken
+    elsewhere is a row: of such lines the whole document is parsed.
     """
     lines = _lines(spark, config.source.events, asked, config, COUNTED)
     broken = F.coalesce(BAD, F.when(F.coalesce(*BULK).isNotNull(), broken_line(F.col("value"), DOCUMENT)))
@@ -121,11 +122,10 @@ def _documents(spark: SparkSession, path: str, asked: Arrivals, config: Config) 
 
 
 def _with_impressions(events: DataFrame) -> DataFrame:
-    """The events, or none of them where none is an impression: most shops write the slate into the query.
+    """The events, or none of them where none is an impression: many shops write the slate into the query.
 
-    The search for one looks at each line's text and parses those that mention the word, as the plan says: a Filter
-    `Contains(lower(value), impression)` below Generate. Without it all events are parsed twice (for the ordinals' base
-    and for the impressions) and shuffled, to find nothing. With `limit(0)` Spark leaves that out of the plan.
+    Only lines whose text mentions the word are parsed to see. With none of the events Spark has one `FileScan text` in
+    the plan of a search, the queries'; with them it has three, for the base of the ordinals and for the impressions.
     """
     # In JSON any letter may also be written as \u0069.
     mentions = F.lower("value").contains("impression") | F.col("value").contains(r"\u")

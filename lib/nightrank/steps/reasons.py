@@ -16,8 +16,8 @@ from nightrank.contract import STRINGS
 def reasons(problems: Column, conditions: Mapping[str, Column]) -> Column:
     """The sorted array of reasons: the parser's problems and the name of each condition that holds (null: it does not).
 
-    A row is accepted when it is empty. Arrays are built for the few rows that have a reason: Spark interprets what it
-    does with them (`lambdafunction` in the plan), and takes as long for that as for the conditions themselves.
+    A row is accepted when it is empty. The array is put together for rows that have a reason: what that takes Spark
+    interprets (`lambdafunction` in the plan), and with it the conditions inside, where it compiles those of a `when`.
     """
     known = F.coalesce(problems, F.array().cast(STRINGS))
     found = F.array_sort(F.array_distinct(F.concat(known, _names(conditions))))
