@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
 from nightrank.config import Config
 from nightrank.sources import read_raw
@@ -106,10 +107,14 @@ def test_slates_from_each_spelling_of_the_hit_ids(spark: SparkSession, tmp_path:
     assert (rows[0].query, rows[0].user_id, rows[0].device, rows[0].policy_id) == ("shoes", "c1", "m", "p")
 
 
-@pytest.mark.parametrize("base", [0, 1])
-def test_slates_from_impressions_find_the_ordinal_base(spark: SparkSession, tmp_path: Path, base: int) -> None:
+@pytest.mark.parametrize(("base", "spelt"), [(0, "impression"), (1, r"\u0049mpression")])
+def test_slates_from_impressions_find_the_ordinal_base(
+    spark: SparkSession, tmp_path: Path, base: int, spelt: str
+) -> None:
+    """However JSON spells the word."""
+    log = tmp_path / "log.ndjson"
     path = write(
-        tmp_path / "log.ndjson",
+        log,
         query("q1"),
         query("q2", query_response_hit_ids=["i9"]),
         act("impression", "i2", base + 2),
@@ -119,9 +124,33 @@ def test_slates_from_impressions_find_the_ordinal_base(spark: SparkSession, tmp_
         act("impression", "i7", 1 - base, query_id="q7", application="other"),
         query("q7", application="other"),
     )
+    log.write_text(log.read_text().replace('"impression"', f'"{spelt}"'))
     rows = read(spark, "searches", ubi(events=path, searches=None))
     slates = {row.query_id: [(one.item_id, one.position) for one in row.slate] for row in rows}
     assert slates == {"q1": [("i1", 1), ("i2", 3)], "q2": [("i9", 1)], "q7": [("i7", 1)]}
+
+
+def test_lines_are_counted_as_they_become_rows(spark: SparkSession, tmp_path: Path) -> None:
+    """A bulk file's action that is broken is a row, wherever it is broken."""
+    lines: list[tuple[dict[str, Any] | str, int]] = [
+        ({"index": {"_index": "ubi_events"}}, 0),
+        ({"index": {}, "event_attributes": "none"}, 1),
+        ({"create": None, "query_attributes": 7}, 1),
+        ('{"delete": {}, "user_id": ', 1),
+        ({"update": {}, "query_id": "q1", "event_attributes": []}, 0),
+        (query("q1"), 0),
+        (act("click", "i1"), 1),
+        (act("impression", "i1"), 0),
+        (act("click", "i1", attributes={"object": "i1"}), 1),
+    ]
+    paths = [write(tmp_path / f"{n}.ndjson", line) for n, (line, _) in enumerate(lines)]
+    config = ubi(events=f"{tmp_path}/*.ndjson", searches=None)
+    span = (NIGHT, NIGHT, NIGHT)
+    counted = read_raw(spark, "event_lines", config, *span).groupBy("source_file").agg(F.sum("event_rows"))
+    became = read_raw(spark, "events", config, *span).groupBy("source_file").count()
+    found = {Path(file).name: rows for file, rows in counted.collect()}
+    assert found == {Path(path).name: rows for path, (_, rows) in zip(paths, lines, strict=True)}
+    assert {Path(file).name: rows for file, rows in became.collect()} == {name: n for name, n in found.items() if n}
 
 
 def test_items_from_what_events_say(spark: SparkSession, tmp_path: Path) -> None:

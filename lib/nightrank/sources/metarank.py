@@ -12,8 +12,9 @@ from pyspark.sql import types as T
 
 from nightrank.config import Config
 from nightrank.contract import DOUBLE, FLAG, INT, LONG, STRING, TIME, columns, rows
-from nightrank.sources.parsing import BAD, any_of, filled, ill_typed, moment, parsed_lines, problems, typed
+from nightrank.sources.parsing import BAD, filled, ill_typed, moment, parsed_lines, problems, typed
 from nightrank.sources.reading import Arrivals, arriving, read_lines
+from nightrank.steps.reasons import any_of
 from nightrank.tables import (
     ANONYMOUS,
     CATALOGUE,

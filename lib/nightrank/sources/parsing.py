@@ -7,6 +7,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from nightrank.steps.once import evaluated_once
+from nightrank.steps.reasons import any_of, names_of
 
 UNPARSABLE = "unparsable"
 # The line where it is no JSON of the shape, and why a line is not to be believed whatever its values are.
@@ -31,10 +32,18 @@ def twin(kind: T.DataType) -> T.DataType:
 def parsed_lines(lines: DataFrame, shape: T.StructType) -> DataFrame:
     """JSON lines (value, …) as the columns of `shape`'s twin, beside those of `lines`, `_bad` (the line, if broken)
     and `_line_problems`."""
-    schema = T.StructType([*twin_fields(shape), T.StructField(BAD, T.StringType())])
-    options = {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": BAD}
-    parsed = lines.select("*", evaluated_once(F.from_json("value", schema, options)))
+    parsed = lines.select("*", evaluated_once(_document(F.col("value"), shape)))
     return parsed.withColumn(LINE_PROBLEMS, _line_problems(F.col("value")))
+
+
+def broken_line(line: Column, shape: T.StructType) -> Column:
+    """The line of JSON where it is none of the shape, else null: `_bad` as parsed_lines has it."""
+    return _document(line, shape)[BAD]
+
+
+def _document(line: Column, shape: T.StructType) -> Column:
+    schema = T.StructType([*twin_fields(shape), T.StructField(BAD, T.StringType())])
+    return F.from_json(line, schema, {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": BAD})
 
 
 def _line_problems(line: Column) -> Column:
@@ -42,14 +51,15 @@ def _line_problems(line: Column) -> Column:
 
     A key counts as repeated in the document itself, not in what it holds.
     """
-    keys = F.json_object_keys(line)
+    # In an array, so that the line is read once for its keys and not for each use of them.
+    keys = F.array(F.json_object_keys(line))
     found = {
         UNPARSABLE: F.col(BAD).isNotNull(),
         "array_line": F.ltrim(line).startswith("["),
-        "duplicate_keys": F.size(F.array_distinct(keys)) < F.size(keys),
+        "duplicate_keys": F.exists(keys, lambda names: F.size(F.array_distinct(names)) < F.size(names)),
         "bad_utf8": ~F.is_valid_utf8(line),
     }
-    return F.array_compact(F.array(*[F.when(holds, F.lit(name)) for name, holds in found.items()]))
+    return names_of(found)
 
 
 def twin_fields(shape: T.StructType) -> list[T.StructField]:
@@ -98,18 +108,10 @@ def ill_typed(text: Column, kind: T.DataType) -> Column:
     return F.coalesce((F.trim(text) != "") & typed(text, kind).isNull(), F.lit(False))
 
 
-def any_of(conditions: list[Column]) -> Column:
-    """Whether any condition holds."""
-    found = F.lit(False)
-    for condition in conditions:
-        found = found | condition
-    return found
-
-
 def problems(*wrong: Column) -> Column:
     """The array of parsing problems: those of the line, and `unparsable` where a value is not of its type."""
-    ill = F.when(any_of(list(wrong)), F.array(F.lit(UNPARSABLE))).otherwise(F.array().cast("array<string>"))
-    return F.array_union(LINE_PROBLEMS, ill)
+    more = F.array_union(LINE_PROBLEMS, F.array(F.lit(UNPARSABLE)))
+    return F.when(any_of(list(wrong)), more).otherwise(F.col(LINE_PROBLEMS))
 
 
 def from_text(frame: DataFrame, shape: T.StructType) -> DataFrame:

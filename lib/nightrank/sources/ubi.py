@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql import types as T
 
 from nightrank.config import Config
 from nightrank.contract import DOUBLE, INT, STRING, STRINGS, TIME, columns
 from nightrank.sources.canonical import read_catalogue, read_catalogue_lines
-from nightrank.sources.parsing import BAD, filled, ill_typed, moment, parsed_lines, problems, typed
+from nightrank.sources.parsing import BAD, broken_line, filled, ill_typed, moment, parsed_lines, problems, typed
 from nightrank.sources.reading import Arrivals, arriving, read_lines
 from nightrank.sources.seen_items import seen_items
-from nightrank.sources.ubi_slates import HIT_IDS, slate, slate_is_ill_typed, with_shown
+from nightrank.sources.ubi_slates import HIT_IDS, quickly_typed, slate, slate_is_ill_typed, with_shown
+from nightrank.steps.once import evaluated_once
 from nightrank.tables import ANONYMOUS, RAW_EVENT_LINES, RAW_EVENTS, RAW_SEARCH_LINES, RAW_SEARCHES
 
 ACTIONS = {
@@ -36,6 +38,8 @@ DOCUMENT = columns(
     session_id=STRING, timestamp=TIME, user_query=STRING, application=STRING, query_attributes=QUERY_ATTRIBUTES,
     event_attributes=EVENT_ATTRIBUTES, **dict.fromkeys(HIT_IDS, STRINGS), **dict.fromkeys(BULK, STRING),
 )  # fmt: skip
+# What tells an event from what else a line may be, and when it happened.
+COUNTED = T.StructType([DOCUMENT[name] for name in ("action_name", "query_id", "user_query", "timestamp", *BULK)])
 FIGURES = ("quantity", "price", "rating")
 
 
@@ -61,9 +65,15 @@ def read_events(spark: SparkSession, config: Config, asked: Arrivals) -> DataFra
 
 
 def read_event_lines(spark: SparkSession, config: Config, asked: Arrivals) -> DataFrame:
-    """RAW_EVENT_LINES: impressions, queries and a bulk file's actions are no rows."""
-    lines = _lines(spark, config.source.events, asked, config)
-    return lines.withColumn("event_rows", _is_behaviour(config).cast(INT)).select(*RAW_EVENT_LINES.names)
+    """RAW_EVENT_LINES: impressions, queries and a bulk file's actions are no rows.
+
+    Parsed apart from the events, and no further than what tells one from the other. A bulk file's action that is broken
+    elsewhere is a row: of such lines the whole document is parsed.
+    """
+    lines = _lines(spark, config.source.events, asked, config, COUNTED)
+    broken = F.coalesce(BAD, F.when(F.coalesce(*BULK).isNotNull(), broken_line(F.col("value"), DOCUMENT)))
+    counted = lines.withColumn(BAD, broken).withColumn("event_rows", _is_behaviour(config).cast(INT))
+    return counted.select(*RAW_EVENT_LINES.names)
 
 
 def read_search_lines(spark: SparkSession, config: Config, asked: Arrivals) -> DataFrame:
@@ -89,9 +99,10 @@ def read_searches(spark: SparkSession, config: Config, asked: Arrivals) -> DataF
     events = documents if shared else _documents(spark, config.source.events, asked, config)
     attributes = F.col("query_attributes")
     return (
-        with_shown(queries, events.withColumn("item_id", _item_id(config)))
-        .withColumn("problems", problems(_time_is_ill(), slate_is_ill_typed(attributes)))
-        .withColumn("slate", slate(F.col("shown"), attributes))
+        with_shown(queries, _with_impressions(events).withColumn("item_id", _item_id(config)))
+        .select("*", evaluated_once(F.struct(quickly_typed(attributes).alias("quick"))))
+        .withColumn("problems", problems(_time_is_ill(), slate_is_ill_typed(attributes, F.col("quick"))))
+        .withColumn("slate", slate(F.col("shown"), attributes, F.col("quick")))
         .withColumn("user_id", _user())
         .withColumn("query", F.col("user_query"))
         .withColumn("device", attributes["device"])
@@ -121,8 +132,22 @@ def _documents(spark: SparkSession, path: str, asked: Arrivals, config: Config) 
     return _lines(spark, path, asked, config).filter(_is_document())
 
 
-def _lines(spark: SparkSession, path: str, asked: Arrivals, config: Config) -> DataFrame:
-    lines = parsed_lines(read_lines(spark, path, asked, config.source.allow_empty), DOCUMENT)
+def _with_impressions(events: DataFrame) -> DataFrame:
+    """The events, or none of them where none is an impression: many shops write the slate into the query.
+
+    Only lines whose text mentions the word are parsed to see. With none of the events Spark has one `FileScan text` in
+    the plan of a search, the queries'; with them it has three, for the base of the ordinals and for the impressions.
+    """
+    # In JSON any letter may also be written as \u0069.
+    mentions = F.lower("value").contains("impression") | F.col("value").contains(r"\u")
+    impressions = events.filter(mentions).filter(F.lower("action_name") == "impression")
+    return events.limit(0) if impressions.isEmpty() else events
+
+
+def _lines(
+    spark: SparkSession, path: str, asked: Arrivals, config: Config, shape: T.StructType = DOCUMENT
+) -> DataFrame:
+    lines = parsed_lines(read_lines(spark, path, asked, config.source.allow_empty), shape)
     return arriving(lines.withColumn("ts", moment(F.col("timestamp"))), asked)
 
 

@@ -7,10 +7,13 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from nightrank.contract import DOUBLE, FLAG, INT
-from nightrank.sources.parsing import any_of, ill_typed, typed
+from nightrank.sources.parsing import ill_typed, typed
+from nightrank.steps.reasons import any_of
 
 # What the plugin writes, what its README said, what the documentation said.
 HIT_IDS = ("query_response_hit_ids", "query_response_object_ids", "query_response_objects_ids")
+
+SAID = {"base_scores": DOUBLE, "sponsored": FLAG, "propensities": DOUBLE}
 
 
 def with_shown(queries: DataFrame, events: DataFrame) -> DataFrame:
@@ -24,28 +27,43 @@ def with_shown(queries: DataFrame, events: DataFrame) -> DataFrame:
     )
 
 
-def slate(shown: Column, attributes: Column) -> Column:
-    """The RAW slate: `shown` with base score, sponsored and propensity, whose arrays follow the same order."""
+def slate(shown: Column, attributes: Column, quick: Column) -> Column:
+    """The RAW slate: `shown` with base score, sponsored and propensity, whose arrays follow the same order.
+
+    attributes: query_attributes; quick: quickly_typed of them, as a column.
+    """
+
+    def said(name: str, at: Column) -> Column:
+        return F.coalesce(F.get(quick[name], at), typed(F.get(attributes[name], at), SAID[name]))
 
     def entry(one: Column, at: Column) -> Column:
         return F.struct(
             one["item_id"].alias("item_id"),
             one["position"].cast(INT).alias("position"),
-            typed(F.get(attributes["base_scores"], at), DOUBLE).alias("base_score"),
-            F.coalesce(typed(F.get(attributes["sponsored"], at), FLAG), F.lit(False)).alias("sponsored"),
-            typed(F.get(attributes["propensities"], at), DOUBLE).alias("propensity"),
+            said("base_scores", at).alias("base_score"),
+            F.coalesce(said("sponsored", at), F.lit(False)).alias("sponsored"),
+            said("propensities", at).alias("propensity"),
         )
 
     return F.transform(shown, entry)
 
 
-def slate_is_ill_typed(attributes: Column) -> Column:
+def quickly_typed(attributes: Column) -> Column:
+    """The arrays of query_attributes in their types; null where a value takes a closer look, see `typed`.
+
+    The cast of a whole array is compiled; in a lambda Spark would interpret it, for each entry several casts.
+    """
+    return F.struct(*[attributes[name].try_cast(T.ArrayType(kind)).alias(name) for name, kind in SAID.items()])
+
+
+def slate_is_ill_typed(attributes: Column, quick: Column) -> Column:
     """Whether an array of query_attributes holds something that is not of its type."""
 
     def ill(name: str, kind: T.DataType) -> Column:
-        return F.coalesce(F.exists(attributes[name], lambda one: ill_typed(one, kind)), F.lit(False))
+        closer = F.coalesce(F.exists(attributes[name], lambda one: ill_typed(one, kind)), F.lit(False))
+        return F.coalesce(F.exists(quick[name], lambda one: one.isNull()), F.lit(True)) & closer
 
-    return any_of([ill("base_scores", DOUBLE), ill("propensities", DOUBLE), ill("sponsored", FLAG)])
+    return any_of([ill(name, kind) for name, kind in SAID.items()])
 
 
 def _impressions(events: DataFrame) -> DataFrame:

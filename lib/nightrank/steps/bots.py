@@ -16,6 +16,8 @@ from nightrank.tables import ANONYMOUS
 BOT, OVER_CAP = "bot", "over_cap"
 KEY = ["arrived", "_visitor"]
 A_SECOND = 1_000_000  # microseconds
+# So many groups of visitors are asked for bots: a broadcast of the busy ones has some 50 MB at most.
+BUCKETS = 1 << 21
 
 
 def quarantine_bots(events: DataFrame, config: Config) -> DataFrame:
@@ -25,17 +27,16 @@ def quarantine_bots(events: DataFrame, config: Config) -> DataFrame:
     anonymous, a session. Each is judged by the good events of it that arrived in one night, so that a bulk load and a
     rebuild decide as the nights did. Events of nobody (anonymous, without a session) are not judged.
 
-    Counting and marking read the same rows. All their columns pass a generator, through which Spark prunes nothing, so
-    that both need the same shuffle by event: the plan has a `ReusedExchange` in place of a second scan. No row is
-    shuffled by visitor: one with a million events is counted where its rows lie, and marked by a broadcast of the few
-    visitors that are bots or over the cap. Where there are none, AQE drops these joins.
+    Few visitors have so many events that a rule could be broken: only theirs are spread by minute, item and session,
+    three rows an event. None is shuffled by visitor: one with a million is counted where its rows lie, and marked by a
+    broadcast of the few visitors that are bots or over the cap. Where there are none, AQE drops these joins.
     """
-    if not _is_asked_for(config.bots):
+    fewest = _fewest_events(config.bots)
+    if fewest is None:
         return events
     told = events.withColumn("_visitor", visitor(F.col("user_id"), F.col("session_id")))
-    told = told.select(evaluated_once(F.struct(*told.columns)))
     good = told.filter((F.size("reasons") == 0) & F.col("_visitor").isNotNull())
-    judged = _judged_visitors(good, config.bots)
+    judged = _judged_visitors(_of_busy_visitors(good, told, fewest), config.bots)
     bots = judged.filter("bot").select(*KEY, "bot")
     caps = _last_that_count(good, judged.filter("crowded AND NOT bot"), config.bots)
     beyond = (F.size("reasons") == 0) & (F.struct("ts", "event_id") > F.col("last"))
@@ -78,9 +79,23 @@ def visitor(user_id: Column, session_id: Column) -> Column:
     return F.when(named(user_id) == ANONYMOUS, session).otherwise(F.concat(F.lit("shopper "), user_id))
 
 
-def _is_asked_for(rules: BotsConfig) -> bool:
-    limits = (rules.most_per_minute, rules.lowest_entropy, rules.highest_entropy, rules.shortest_gap_seconds)
-    return any(limit is not None for limit in (*limits, rules.most_events_per_night))
+def _fewest_events(rules: BotsConfig) -> int | None:
+    """With how many events of a visitor a rule may be broken; None where all rules are switched off."""
+    beyond = [most + 1 for most in (rules.most_per_minute, rules.most_events_per_night) if most is not None]
+    entropy = [rules.entropy_events for limit in (rules.lowest_entropy, rules.highest_entropy) if limit is not None]
+    gaps = [] if rules.shortest_gap_seconds is None else [rules.gap_events]
+    return min([*beyond, *entropy, *gaps], default=None)
+
+
+def _of_busy_visitors(good: DataFrame, told: DataFrame, fewest: int) -> DataFrame:
+    """The good events, at least those of each visitor with so many events, good or not, in a night.
+
+    Counting asks for no reason, so that Spark leaves the ordering of rows by event out of it.
+    """
+    bucket = F.pmod(F.xxhash64(*KEY), F.lit(BUCKETS)).alias("_bucket")
+    counted = told.select(bucket).groupBy("_bucket").agg(F.count(F.lit(1)).alias("events"))
+    busy = counted.filter(F.col("events") >= fewest).select("_bucket")
+    return good.select("*", bucket).join(F.broadcast(busy), on="_bucket", how="left_semi")
 
 
 def _judged_visitors(good: DataFrame, rules: BotsConfig) -> DataFrame:

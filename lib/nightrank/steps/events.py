@@ -9,6 +9,7 @@ from pyspark.sql.window import WindowSpec
 from nightrank.config import Config
 from nightrank.nights import Night
 from nightrank.steps.bots import is_whole, quarantine_bots
+from nightrank.steps.once import evaluated_once
 from nightrank.steps.pseudonyms import shopper
 from nightrank.steps.reasons import any_infinite, blank, finite, impossible_time, overlong, reasons, wrong_time_unit
 from nightrank.tables import EVENTS, RAW_EVENTS
@@ -35,7 +36,8 @@ def build_events(raw_events: DataFrame, items: DataFrame, events: DataFrame, nig
     )
     first_pass = joined.withColumn("reasons", reasons(F.col("problems"), _conditions(config)))
     return (
-        first_pass.withColumn("_turn", F.row_number().over(_same_event()))
+        _by_event(first_pass)
+        .withColumn("_turn", F.row_number().over(_same_event()))
         .withColumn("reasons", reasons(F.col("reasons"), {"duplicate": _is_duplicate()}))
         .transform(quarantine_bots, config)
         .withColumns({name: finite(F.col(name)) for name in FIGURES})
@@ -59,11 +61,22 @@ def _conditions(config: Config) -> dict[str, Column]:
     }
 
 
-def _same_event() -> WindowSpec:
-    good_first = F.size("reasons") > 0
+def _by_event(rows: DataFrame) -> DataFrame:
+    """The rows with `_event`, those of one event in one partition: the one shuffle of the log.
+
+    What follows (counting who may be a bot, judging those, marking) reads its result: in the plan `ReusedExchange`,
+    not another scan. That takes that all of them need all its columns, which a generator sees to: Spark prunes none
+    through it. It stands below the window, which Spark leaves out for those that do not ask for the turn.
+    """
     # Rows without an id are no duplicates of each other: each is its own group.
     group = F.coalesce("event_id", F.col("_hash").cast("string"))
-    return Window.partitionBy(group).orderBy(good_first, "arrived", "_hash", "source_file")
+    together = rows.withColumn("_event", group).repartition("_event")
+    return together.select("_event", evaluated_once(F.struct(*rows.columns)))
+
+
+def _same_event() -> WindowSpec:
+    good_first = F.size("reasons") > 0
+    return Window.partitionBy("_event").orderBy(good_first, "arrived", "_hash", "source_file")
 
 
 def _is_duplicate() -> Column:

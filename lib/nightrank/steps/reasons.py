@@ -2,30 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
+from functools import reduce
+from operator import or_
 
 from pyspark.sql import Column
 from pyspark.sql import functions as F
+
+from nightrank.contract import STRINGS
 
 
 def reasons(problems: Column, conditions: Mapping[str, Column]) -> Column:
     """The sorted array of reasons: the parser's problems and the name of each condition that holds (null: it does not).
 
-    A row is accepted when it is empty.
+    A row is accepted when it is empty. The array is put together for rows that have a reason: what that takes Spark
+    interprets (`lambdafunction` in the plan), and with it the conditions inside, where it compiles those of a `when`.
     """
-    found = F.array_compact(F.array(*[F.when(holds, F.lit(name)) for name, holds in conditions.items()]))
-    return F.array_sort(F.array_distinct(F.concat(F.coalesce(problems, F.array().cast("array<string>")), found)))
+    known = F.coalesce(problems, F.array().cast(STRINGS))
+    found = F.array_sort(F.array_distinct(F.concat(known, _names(conditions))))
+    return F.when((F.size(known) > 0) | any_of(list(conditions.values())), found).otherwise(F.array().cast(STRINGS))
+
+
+def names_of(conditions: Mapping[str, Column]) -> Column:
+    """The array of the names of the conditions that hold (null: it does not), in their order."""
+    return F.when(any_of(list(conditions.values())), _names(conditions)).otherwise(F.array().cast(STRINGS))
 
 
 def blank(*names: str) -> Column:
     """Whether any of the text columns is null or blank."""
-    return _any([F.col(name).isNull() | (F.trim(name) == "") for name in names])
+    return any_of([F.col(name).isNull() | (F.trim(name) == "") for name in names])
 
 
 def overlong(longest: int, *names: str) -> Column:
     """Whether any of the text columns has more than `longest` characters."""
-    return _any([F.coalesce(F.length(name) > longest, F.lit(False)) for name in names])
+    return any_of([F.coalesce(F.length(name) > longest, F.lit(False)) for name in names])
 
 
 def infinite(number: Column) -> Column:
@@ -40,7 +51,7 @@ def finite(number: Column) -> Column:
 
 def any_infinite(*names: str) -> Column:
     """Whether any of the numeric columns is NaN or infinite."""
-    return _any([infinite(F.col(name)) for name in names])
+    return any_of([infinite(F.col(name)) for name in names])
 
 
 def impossible_time(earliest: date) -> Column:
@@ -57,5 +68,10 @@ def wrong_time_unit(earliest: date) -> Column:
     return F.coalesce(impossible_time(earliest) & (possible[0] | possible[1]), F.lit(False))
 
 
-def _any(conditions: list[Column]) -> Column:
-    return F.array_contains(F.array(*conditions), True)
+def _names(conditions: Mapping[str, Column]) -> Column:
+    return F.array_compact(F.array(*[F.when(holds, F.lit(name)) for name, holds in conditions.items()]))
+
+
+def any_of(conditions: Sequence[Column]) -> Column:
+    """Whether any condition holds; null where none does and one is null."""
+    return reduce(or_, conditions, F.lit(False))

@@ -11,7 +11,7 @@ from nightrank.nights import Night
 from nightrank.steps.bots import quarantine_searches_of_bots
 from nightrank.steps.once import evaluated_once
 from nightrank.steps.pseudonyms import shopper
-from nightrank.steps.reasons import blank, finite, impossible_time, infinite, overlong, reasons, wrong_time_unit
+from nightrank.steps.reasons import any_of, blank, finite, impossible_time, infinite, overlong, reasons, wrong_time_unit
 from nightrank.steps.text import search_text
 from nightrank.tables import RAW_SEARCHES, SEARCHES
 
@@ -67,19 +67,24 @@ def _in_order(longest: int) -> Column:
         )
 
     shown = F.filter(F.transform("slate", placed), lambda one: F.trim(one["item_id"]) != "")
-    return F.slice(F.array_sort(shown), 1, longest)
+    return F.slice(F.sort_array(shown), 1, longest)
 
 
 def _conditions(config: Config) -> dict[str, Column]:
-    positions = F.transform("slate", lambda one: one["position"])
+    """Each reason by what is least and most in a slate: Spark interprets a lambda for each entry, but compiles these.
+
+    NaN is more than infinity.
+    """
+    positions, propensities = F.col("slate.position"), F.col("slate.propensity")
+    figures = (F.col("slate.base_score"), propensities)
     return {
         "missing_key": blank("query_id", "query") | F.col("ts").isNull(),
         "empty_slate": F.coalesce(F.size("slate") < 1, F.lit(True)),
         "impossible_time": impossible_time(config.events.earliest),
         "wrong_time_unit": wrong_time_unit(config.events.earliest),
-        "not_finite": F.exists("slate", lambda one: infinite(one["base_score"]) | infinite(one["propensity"])),
-        "impossible_propensity": F.exists("slate", lambda one: (one["propensity"] <= 0) | (one["propensity"] > 1)),
-        "impossible_position": F.exists("slate", lambda one: one["position"] < 1),
+        "not_finite": any_of([infinite(extreme(one)) for one in figures for extreme in (F.array_min, F.array_max)]),
+        "impossible_propensity": (F.array_min(propensities) <= 0) | (F.array_max(propensities) > 1),
+        "impossible_position": F.array_min(positions) < 1,
         "duplicate_position": F.size(F.array_distinct(positions)) < F.size(positions),
         "overlong_id": overlong(config.events.longest_id, "query_id", "user_id", "session_id"),
     }
