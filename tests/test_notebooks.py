@@ -14,6 +14,7 @@ from nights import Lake
 from notebook_runs import NOTEBOOKS, ROOT, cleaned, executed, opened, pictures_shown, texts_shown
 
 ONE_NIGHT = ROOT / "notebooks" / "01_one_night.ipynb"
+VECTORS = ROOT / "notebooks" / "02_what_the_vectors_know.ipynb"
 LONGEST_CELL = 12
 FEWEST_PICTURES = 15
 ABSOLUTE_PATH = re.compile(r"(?<![\w.>])/(home|root|Users|tmp|usr|opt|var|mnt|work|etc|private)\b|[A-Z]:\\\\|file://")
@@ -28,6 +29,15 @@ def test_one_night_runs_on_a_small_lake(lake: Lake, monkeypatch: pytest.MonkeyPa
     assert pictures_shown(notebook) >= FEWEST_PICTURES
     assert all(stage.name in texts_shown(notebook) for stage in STAGES if stage.wanted(lake.config))
     assert sorted(file for file in lake.path.parent.rglob("*") if file.is_file()) == before
+
+
+def test_what_the_vectors_know_runs_on_a_small_lake(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NIGHTRANK_CONFIG", str(lake.path))
+    notebook = executed(opened(VECTORS))
+    assert pictures_shown(notebook) == 6
+    # Codes with their items, and the night's own figures of them.
+    assert re.search(r"code:c[0-9a-f]{10}:0:\d+ ", texts_shown(notebook))
+    assert "code_drift" in texts_shown(notebook)
 
 
 def test_one_night_tells_the_stages_in_running_order() -> None:
