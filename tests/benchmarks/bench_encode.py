@@ -1,6 +1,6 @@
 """make bench-encode: the stage item_embeddings on real products, beside sentence-transformers and a bare torch loop.
 
-Each pass is run RUNS times in turn with the others, on CORES cores, with warm workers; ratios are medians over those
+Each pass is run RUNS=n times (5) in turn with the others, on two cores, with warm workers; ratios are medians over the
 turns. TEXTS=n: so many texts, spread over all products (0: all). PRECISION=bf16: another than float32, for all three.
 Expects ../shared/data/retrotech_products.
 """
@@ -44,7 +44,8 @@ from nightrank.vectors import refuse_neutral_vectors
 PRODUCTS = Path(__file__).resolve().parents[3] / "shared" / "data" / "retrotech_products" / "products.tgz"
 TEXTS = int(os.environ.get("TEXTS", "2000"))
 PRECISION = os.environ.get("PRECISION", "fp32")
-CORES, RUNS = 2, 5
+RUNS = int(os.environ.get("RUNS", "5"))
+CORES = 2
 FIRST = date(2026, 1, 1)
 CHANGED = 100  # one text of so many
 Figures = dict[str, float | int | str]
