@@ -375,8 +375,8 @@ class EncoderRunsConfig(Section):
     take_over: whether nights encode with the last promoted encoder; else with the configured one.
     window_nights: searches that it is learned from and judged on: judged_nights are the last ones, the one before them
     stops training. unseen_share: of the items, kept from training: an encoder that has only learned items by heart is
-    told by them. share_of_searches: a sample of them, so that there are at most max_examples; of a catalogue of more
-    than max_items texts a sample is taken. hard_negatives: of each slate.
+    told by them, if they are a hundred or more. share_of_searches: a sample of them, so that there are at most
+    max_examples; of a catalogue of more than max_items texts a sample is taken. hard_negatives: of each slate.
     method: all weights of the last top_layers `layers`, or `lora` of lora_rank and lora_scale beside the linear layers
     of their attention, whose learning_rate is best some ten times as high. temperature: cosines are divided by it.
     pointwise_weight, listwise_weight: of the heads beside the contrastive loss. augmented_share: of the queries, typed
