@@ -25,7 +25,7 @@ from nightrank.models.encoder_module import text_encoder
 from nightrank.models.encoder_store import keep_files, kept_encoder
 from nightrank.models.encoder_training import Tuned, tune_encoder, vectors_of
 from nightrank.models.losses import binary_cross_entropy, listwise_softmax
-from nightrank.sections import LakeConfig
+from nightrank.sections import EncoderConfig, LakeConfig
 
 SHORT = SETTINGS.model_copy(update={"epochs": 2})
 
@@ -37,6 +37,10 @@ def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def tuned_on(config: Config, wordless: bool = False) -> Tuned:
     return tune_encoder(config.item_embeddings, lessons(item_texts(wordless)), config)
+
+
+def encoder_in(folder: Path) -> EncoderConfig:
+    return EncoderConfig(model=str(folder), max_tokens=16)
 
 
 def written(tuned: Tuned, folder: Path, base: Path) -> Path:
@@ -151,7 +155,7 @@ def test_vectors_while_learning_are_those_of_the_night(bert: Path, tmp_path: Pat
 
 def test_the_loss_is_the_sum_of_its_heads(bert: Path) -> None:
     shop, settings = lessons(item_texts()), SETTINGS.model_copy(update={"augmented_share": 0.0})
-    model = text_encoder(bert, 16, settings)
+    model = text_encoder(encoder_in(bert), settings)
     texts, known, columns = Texts(ASKED, model.tokens(shop.item_texts)), overview(shop), next(shop.examples())
     batch = {name: values[:3] for name, values in columns.items()}
 
@@ -232,9 +236,9 @@ def test_a_network_of_another_layout_is_refused(bert: Path, tmp_path: Path) -> N
     sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
     MPNetModel(MPNetConfig(vocab_size=40, **sizes)).save_pretrained(folder)
     with pytest.raises(ConfigError, match="found those of a MPNetModel"):
-        text_encoder(folder, 16, SETTINGS)
+        text_encoder(encoder_in(folder), SETTINGS)
 
 
 def test_more_layers_than_there_are_is_a_config_error(bert: Path) -> None:
     with pytest.raises(ConfigError, match="expected at most 2"):
-        text_encoder(bert, 16, SETTINGS.model_copy(update={"top_layers": 3}))
+        text_encoder(encoder_in(bert), SETTINGS.model_copy(update={"top_layers": 3}))

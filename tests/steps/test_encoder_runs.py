@@ -16,6 +16,7 @@ import encoder_shop
 from nightrank.config import Config
 from nightrank.errors import ContractError
 from nightrank.models.encoder import encoder_version
+from nightrank.models.encoder_store import FOLDER
 from nightrank.models.outbox import waiting_notes
 from nightrank.nights import ordinary_night
 from nightrank.sections import EncoderConfig, MlflowConfig
@@ -126,7 +127,7 @@ def test_an_encoder_is_tuned_judged_kept_registered_and_taken_over(spark: SparkS
     assert with_encoder_in_force(none, shop) == shop
     held = run.select(*ENCODER_RUNS.schema.names)
     in_force = with_encoder_in_force(held, shop)
-    folder = Path(shop.lake.path) / "encoders" / row.encoder_id
+    folder = Path(shop.lake.path) / FOLDER / row.encoder_id
     assert (in_force.item_embeddings.model, in_force.query_embeddings.model) == (str(folder), str(folder))
     assert encoder_version(in_force.item_embeddings) not in {row.base_version, row.standing_version}
     other = encoder_shop.save_word_bert(Path(shop.lake.path).parent / "other", layers=3)
@@ -168,7 +169,7 @@ def _registered(shop: Config, row: Any) -> None:
     found = graph.predict(ids)
     from nightrank.models.encoder_module import TokenVectors
 
-    expected = TokenVectors(Path(shop.lake.path) / "encoders" / row.encoder_id, 16).eval()
+    expected = TokenVectors(Path(shop.lake.path) / FOLDER / row.encoder_id, shop.item_embeddings).eval()
     import torch
 
     np.testing.assert_allclose(found, expected(torch.from_numpy(ids)).detach().numpy(), atol=1e-5)

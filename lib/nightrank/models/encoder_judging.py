@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nightrank.models.bootstrap import Interval, difference_interval, sums_by_user
-from nightrank.models.encoder import load_encoder
+from nightrank.models.encoder import encoder_of
 from nightrank.models.encoder_lessons import Lessons
 from nightrank.models.retrieval import (
     Doubles,
@@ -87,7 +87,7 @@ def decide(gains: dict[str, Interval]) -> tuple[bool, str]:
 
 
 def _found(encoder: EncoderConfig, lessons: Lessons, takes: Takes, apart: Takes, settings: EncoderRunsConfig) -> Found:
-    encode = load_encoder(encoder.model, encoder.max_tokens, settings.threads, settings.device)
+    encode = encoder_of(encoder.model_copy(update={"threads": settings.threads}), settings.device)
     asked = np.unique(takes.query)
     items, texts = encode(list(lessons.item_texts)), [lessons.query_texts[n] for n in asked]
     queries: Vectors = np.zeros((len(lessons.query_texts), items.shape[1]), np.float32)

@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from nightrank.errors import ConfigError
+from nightrank.models.encodable import encodable
+from nightrank.models.encoder_files import encoder_folder
 from nightrank.models.lora import add_lora, top_layers_of, unfreeze
-from nightrank.sections import EncoderRunsConfig
+from nightrank.sections import EncoderConfig, EncoderRunsConfig
 
 # What goes into the layers that are trained is kept for so many tokens: 2 GB where the network is 384 wide.
 KEPT_TOKENS = 1_300_000
@@ -23,31 +25,34 @@ _LOCAL = {"local_files_only": True, "trust_remote_code": False}
 
 
 class TextEncoder(nn.Module):  # type: ignore[misc]  # torch is not type-checked
-    """Unit vectors of texts, the mean of their tokens' last hidden states, as models/encoder.py makes them.
+    """Unit vectors of texts, pooled from their tokens' last hidden states, as models/encoder.py makes them.
 
     Only texts of one length share a pass, so that nothing is padded or masked. The layers below those that are trained
     never change: what they make of an item's text is worked out once.
     offset: the cosine from which on the pointwise head takes an item for wanted; it is learned and not exported.
     """
 
-    def __init__(self, network: nn.Module, tokenizer: Any, max_tokens: int, device: str, trained: int) -> None:
+    def __init__(self, network: nn.Module, tokenizer: Any, encoder: EncoderConfig, device: str, trained: int) -> None:
         super().__init__()
-        self.network, self.tokenizer, self.max_tokens, self.device = network.to(device), tokenizer, max_tokens, device
+        self.network, self.tokenizer, self.device = network.to(device), tokenizer, device
+        self.max_tokens, self.pooling = encoder.max_tokens, encoder.pooling
         self.top = top_layers_of(network, trained)
         self.offset = nn.Parameter(torch.tensor(0.5, device=device))
         self.kept: dict[tuple[int, ...], Tensor] = {}
 
     def tokens(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
         """The token ids of each text, cut at max_tokens."""
-        found = self.tokenizer(list(texts), truncation=True, max_length=self.max_tokens)["input_ids"] if texts else []
+        told = [encodable(text, self.max_tokens) for text in texts]
+        found = self.tokenizer(told, truncation=True, max_length=self.max_tokens)["input_ids"] if told else []
         return [tuple(ids) for ids in found]
 
     def forward(self, texts: Sequence[tuple[int, ...]]) -> Tensor:
         """[n, dims] of the token ids of n texts; which texts share a pass depends on the list alone."""
         passes = list(_of_one_length(texts))
-        means = [self.last_hidden([texts[row] for row in rows]).mean(dim=1) for rows in passes]
+        hidden = [self.last_hidden([texts[row] for row in rows]) for rows in passes]
+        pooled = [states[:, 0] if self.pooling == "cls" else states.mean(dim=1) for states in hidden]
         order = torch.tensor([row for rows in passes for row in rows])
-        return nn.functional.normalize(torch.cat(means), dim=1)[order.argsort().to(self.device)]
+        return nn.functional.normalize(torch.cat(pooled), dim=1)[order.argsort().to(self.device)]
 
     def last_hidden(self, texts: list[tuple[int, ...]]) -> Tensor:
         """[n, tokens, dims]: the last hidden states of n texts of one length."""
@@ -85,9 +90,9 @@ class TextEncoder(nn.Module):  # type: ignore[misc]  # torch is not type-checked
 class TokenVectors(nn.Module):  # type: ignore[misc]  # torch is not type-checked
     """The encoder of a folder as a graph: unit vectors [n, dims] of token ids int64 [n, tokens], padded to `tokens`."""
 
-    def __init__(self, folder: Path, tokens: int) -> None:
+    def __init__(self, folder: Path, encoder: EncoderConfig) -> None:
         super().__init__()
-        self.network, self.tokens = _network(folder), tokens
+        self.network, self.tokens, self.pooling = _network(folder), encoder.max_tokens, encoder.pooling
         padding = self.network.config.pad_token_id
         self.padding = 0 if padding is None else int(padding)
 
@@ -95,6 +100,8 @@ class TokenVectors(nn.Module):  # type: ignore[misc]  # torch is not type-checke
         """[n, dims]."""
         mask = ids != self.padding
         hidden = self.network(input_ids=ids, attention_mask=mask.long()).last_hidden_state
+        if self.pooling == "cls":
+            return nn.functional.normalize(hidden[:, 0], dim=1)
         weights = mask.unsqueeze(-1).to(hidden.dtype)
         return nn.functional.normalize((hidden * weights).sum(dim=1) / weights.sum(dim=1).clamp_min(1.0), dim=1)
 
@@ -105,13 +112,14 @@ class TokenVectors(nn.Module):  # type: ignore[misc]  # torch is not type-checke
         return ids
 
 
-def text_encoder(folder: Path, max_tokens: int, settings: EncoderRunsConfig) -> TextEncoder:
-    """The encoder of a local folder, with what encoder_runs trains of it; nothing is downloaded or run from there.
+def text_encoder(encoder: EncoderConfig, settings: EncoderRunsConfig) -> TextEncoder:
+    """The configured encoder, with what encoder_runs trains of it; nothing is downloaded or run from its folder.
 
     In evaluation mode throughout: without dropout the same examples give the same bits, also after a resume.
     """
     from transformers import AutoTokenizer
 
+    folder = encoder_folder(encoder.model)
     network = _network(folder)
     layers = network.config.num_hidden_layers
     if settings.top_layers > layers:
@@ -122,7 +130,7 @@ def text_encoder(folder: Path, max_tokens: int, settings: EncoderRunsConfig) -> 
     else:
         unfreeze(network, top)
     tokenizer = AutoTokenizer.from_pretrained(folder, **_LOCAL)
-    model: TextEncoder = TextEncoder(network, tokenizer, max_tokens, settings.device, settings.top_layers)
+    model: TextEncoder = TextEncoder(network, tokenizer, encoder, settings.device, settings.top_layers)
     model.eval()
     _refuse_other_layouts(model, folder)
     return model

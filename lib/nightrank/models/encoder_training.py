@@ -17,7 +17,7 @@ from torch import Tensor
 
 from nightrank.config import Config
 from nightrank.models.batches import Columns, recut, shuffled
-from nightrank.models.encoder import encoder_folder, encoder_version
+from nightrank.models.encoder import encoder_version
 from nightrank.models.encoder_checkpoints import (
     Progress,
     load_checkpoint,
@@ -61,7 +61,7 @@ def tune_encoder(encoder: EncoderConfig, lessons: Lessons, config: Config) -> Tu
     """
     settings = config.encoder_runs
     with deterministic(settings.threads):
-        model = text_encoder(encoder_folder(encoder.model), encoder.max_tokens, settings)
+        model = text_encoder(encoder, settings)
         known = overview(lessons)
         name = _checkpoint_name(encoder, settings, known)
         texts = Texts(lessons.query_texts, model.tokens(lessons.item_texts))

@@ -99,8 +99,11 @@ def log_encoder(config: Config, folder: Path, encoder_id: str, card: str, traini
     The version of config.mlflow.encoder_model_name becomes `champion` unless a later night's is: an alias that nothing
     reads. Otherwise, and what it raises, as log_ranker.
     """
+    from nightrank.models.encoder_module import TokenVectors
+
+    graph = TokenVectors(folder, config.item_embeddings).eval()
     with tempfile.TemporaryDirectory() as logged:
-        _export_encoder(folder, config.item_embeddings.max_tokens, f"{logged}/encoder")
+        _export(graph, graph.example(), f"{logged}/encoder")
         tags = {"encoder_id": encoder_id, "night": training.night.isoformat()}
         entry = Entry(config.mlflow.encoder_model_name, "encoder", "encoder", "encoder", CHAMPION, tags, card)
         return within(config, config.mlflow.registry_timeout_seconds, lambda: _log(config, logged, entry, training))
@@ -207,13 +210,6 @@ def _export_ranker(ranker: Ranker, folder: str) -> None:
     _export(scorer, np.zeros((2, sum(scorer.widths)), np.float32), folder)
 
 
-def _export_encoder(encoder: Path, tokens: int, folder: str) -> None:
-    from nightrank.models.encoder_module import TokenVectors
-
-    graph = TokenVectors(encoder, tokens).eval()
-    _export(graph, graph.example(), folder)
-
-
 def _export(graph: Any, example: Any, folder: str) -> None:
     """Writes the module as an MLflow model: a graph, its signature and an input example."""
     import torch
@@ -242,8 +238,8 @@ def _register(client: Any, run_id: str, entry: Entry) -> Any:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
     source = f"{client.get_run(run_id).info.artifact_uri.rstrip('/')}/{entry.exported}"
-    tags, card = dict(entry.tags), entry.card
-    return client.create_model_version(entry.model, source, run_id=run_id, tags=tags, description=card)
+    told = {"tags": dict(entry.tags), "description": entry.card}
+    return client.create_model_version(entry.model, source, run_id=run_id, **told)
 
 
 def _file(ranker_id: str) -> str:
