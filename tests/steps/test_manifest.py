@@ -26,6 +26,7 @@ from nightrank.storage import replace_night
 from nightrank.tables import EVENTS, ITEMS, MANIFEST, RAW_EVENT_LINES, RAW_ITEM_LINES, RAW_SEARCH_LINES, SEARCHES
 
 FIRST, NIGHT = date(2026, 1, 2), date(2026, 1, 3)
+A_DAY = Config.model_validate({"searches": {"attribution_hours": 24}})
 
 
 def stored(spark: SparkSession, table: Table, *rows: dict[str, Any]) -> DataFrame:
@@ -87,7 +88,7 @@ def test_each_file_s_lines_and_rows_are_accounted_for(spark: SparkSession) -> No
         *[{"item_id": "bad", "source_file": file, "reasons": ["impossible_price"]} for file in ("i", "j")],
     )  # fmt: skip
     found = built(
-        spark, bulk_night(NIGHT, 14), events=events, searches=searches, items=items,
+        spark, bulk_night(NIGHT, 14), A_DAY, events=events, searches=searches, items=items,
         raw_event_lines=spark.createDataFrame(event_lines, RAW_EVENT_LINES),
         raw_search_lines=spark.createDataFrame(search_lines, RAW_SEARCH_LINES),
         raw_item_lines=spark.createDataFrame(item_lines, RAW_ITEM_LINES),
@@ -113,7 +114,7 @@ def test_each_file_s_lines_and_rows_are_accounted_for(spark: SparkSession) -> No
 def test_an_event_whose_search_never_arrives_is_counted_when_the_search_s_window_has_closed(
     spark: SparkSession,
 ) -> None:
-    night, config = ordinary_night(NIGHT, (FIRST,)), Config()
+    night, config = ordinary_night(NIGHT, (FIRST,)), A_DAY
     assert attributed_arrivals(night, config).first == attributed_arrivals(night, config).last == FIRST
     assert closed_by_then(night, config).first == FIRST - timedelta(days=1)
     assert closing_arrivals(night, config).first == FIRST
@@ -137,7 +138,7 @@ def test_an_event_whose_search_never_arrives_is_counted_when_the_search_s_window
     ]
     events = [{"run_date": FIRST, "source_file": file, "query_id": query_id} for file, query_id in named]
     found = built(
-        spark, night, raw_event_lines=spark.createDataFrame([("c", NIGHT, 0)], RAW_EVENT_LINES),
+        spark, night, config, raw_event_lines=spark.createDataFrame([("c", NIGHT, 0)], RAW_EVENT_LINES),
         attributed_events=stored(spark, EVENTS, *events),
         closed_searches=stored(
             spark, SEARCHES, {"run_date": FIRST, "query_id": "q1"}, {"query_id": "late"}, {"query_id": "late"},
