@@ -18,7 +18,7 @@ SCHEMA = "id string, n long, d double, vector array<float>, ragged array<int>, m
 
 def test_columns_become_arrays_in_the_order_asked_for(spark):
     frame = spark.createDataFrame(ROWS, SCHEMA)
-    assert collect_arrays(frame, 2, "rows", order=["day", "id"])["id"].tolist() == ["a", "b"]  # NULL comes first
+    assert collect_arrays(frame, 2, "rows", order=["day", "id"])["id"].tolist() == ["b", "a"]  # NULL comes last
     with pytest.raises(TypeError, match="Rows of shoes come in no order"):
         collect_arrays(frame, 2, "shoes")
     arrays = collect_arrays(frame, 2, "rows", order=["n"])

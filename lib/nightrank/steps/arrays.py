@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pyarrow import compute
 from pyspark import SparkFiles
 from pyspark.sql import DataFrame
 
@@ -41,8 +40,7 @@ def collect_arrays(
     if not order and table.num_rows > 1:
         raise TypeError(f"Rows of {what} come in no order: name the columns that put them into one.")
     if order:
-        keys = [(name, "ascending") for name in order]
-        table = table.take(compute.sort_indices(table, keys, null_placement="at_start"))
+        table = table.sort_by([(name, "ascending") for name in order])
     return {name: _as_array(table.column(name)) for name in table.column_names}
 
 
