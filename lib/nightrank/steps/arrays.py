@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pyarrow import compute
 from pyspark import SparkFiles
 from pyspark.sql import DataFrame
 
@@ -39,9 +40,12 @@ def collect_arrays(
         )
     if not order and table.num_rows > 1:
         raise TypeError(f"Rows of {what} come in no order: name the columns that put them into one.")
-    if order:
-        table = table.sort_by([(name, "ascending") for name in order])
-    return {name: _as_array(table.column(name)) for name in table.column_names}
+    arrays = {name: _as_array(table.column(name)) for name in table.column_names}
+    if not order:
+        return arrays
+    # Not the table itself: an Arrow list column cannot be put into order beyond two billion numbers.
+    rows = compute.sort_indices(table.select(order), [(name, "ascending") for name in order]).to_numpy()
+    return {name: values[rows] for name, values in arrays.items()}
 
 
 def share_arrays(frame: DataFrame, arrays: Mapping[str, NDArray[Any]]) -> Callable[[], Arrays]:
