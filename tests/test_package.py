@@ -133,7 +133,7 @@ def test_the_readme_lines_run_where_nothing_of_the_project_is(
         assert len(list(machine.spark.glob(f"work/*/*/{name}"))) == unpacked
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_same_night_again_by_its_four_jobs_is_the_same_night(
     spark: SparkSession, lake: Lake, tmp_path: Path
 ) -> None:

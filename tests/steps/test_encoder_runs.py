@@ -40,7 +40,7 @@ def searches(spark: SparkSession, rows: list[tuple[int, str, str, list[tuple[Any
     for ago, query_id, query, shown in rows:
         day = TONIGHT - timedelta(days=ago)
         at = datetime(day.year, day.month, day.day, 9)
-        values.append((day, query_id, at, "u", query, shown, "s", "desktop", None, False, query, [], True))
+        values.append((day, query_id, at, "u", query, shown, "s", "desktop", None, False, query, None, [], True))
     return spark.createDataFrame(values, SEARCHES.schema)
 
 
@@ -158,7 +158,7 @@ def _registered(shop: Config, row: Any) -> None:
 
     client = mlflow.MlflowClient(shop.mlflow.tracking_uri)
     version = client.get_model_version_by_alias("nightrank-encoder", "champion")
-    assert (version.version, version.run_id) == (row.model_version, row.mlflow_run_id)
+    assert (str(version.version), version.run_id) == (row.model_version, row.mlflow_run_id)
     assert version.tags["encoder_id"] == row.encoder_id
     assert row.base_version in version.description
     mlflow.set_tracking_uri(shop.mlflow.tracking_uri)

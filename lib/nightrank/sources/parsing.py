@@ -32,18 +32,10 @@ def twin(kind: T.DataType) -> T.DataType:
 def parsed_lines(lines: DataFrame, shape: T.StructType) -> DataFrame:
     """JSON lines (value, …) as the columns of `shape`'s twin, beside those of `lines`, `_bad` (the line, if broken)
     and `_line_problems`."""
-    parsed = lines.select("*", evaluated_once(_document(F.col("value"), shape)))
-    return parsed.withColumn(LINE_PROBLEMS, _line_problems(F.col("value")))
-
-
-def broken_line(line: Column, shape: T.StructType) -> Column:
-    """The line of JSON where it is none of the shape, else null: `_bad` as parsed_lines has it."""
-    return _document(line, shape)[BAD]
-
-
-def _document(line: Column, shape: T.StructType) -> Column:
     schema = T.StructType([*twin_fields(shape), T.StructField(BAD, T.StringType())])
-    return F.from_json(line, schema, {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": BAD})
+    options = {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": BAD}
+    parsed = lines.select("*", evaluated_once(F.from_json("value", schema, options)))
+    return parsed.withColumn(LINE_PROBLEMS, _line_problems(F.col("value")))
 
 
 def _line_problems(line: Column) -> Column:

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql import types as T
 
 from nightrank.config import Config
 from nightrank.contract import DOUBLE, INT, STRING, STRINGS, TIME, columns
 from nightrank.sources.canonical import read_catalogue, read_catalogue_lines
-from nightrank.sources.parsing import BAD, broken_line, filled, ill_typed, moment, parsed_lines, problems, typed
+from nightrank.sources.parsing import BAD, filled, ill_typed, moment, parsed_lines, problems, typed
 from nightrank.sources.reading import Arrivals, arriving, read_lines
 from nightrank.sources.seen_items import seen_items
 from nightrank.sources.ubi_slates import HIT_IDS, quickly_typed, slate, slate_is_ill_typed, with_shown
@@ -38,8 +37,6 @@ DOCUMENT = columns(
     session_id=STRING, timestamp=TIME, user_query=STRING, application=STRING, query_attributes=QUERY_ATTRIBUTES,
     event_attributes=EVENT_ATTRIBUTES, **dict.fromkeys(HIT_IDS, STRINGS), **dict.fromkeys(BULK, STRING),
 )  # fmt: skip
-# What tells an event from what else a line may be, and when it happened.
-COUNTED = T.StructType([DOCUMENT[name] for name in ("action_name", "query_id", "user_query", "timestamp", *BULK)])
 FIGURES = ("quantity", "price", "rating")
 
 
@@ -67,13 +64,10 @@ def read_events(spark: SparkSession, config: Config, asked: Arrivals) -> DataFra
 def read_event_lines(spark: SparkSession, config: Config, asked: Arrivals) -> DataFrame:
     """RAW_EVENT_LINES: impressions, queries and a bulk file's actions are no rows.
 
-    Parsed apart from the events, and no further than what tells one from the other. A bulk file's action that is broken
-    elsewhere is a row: of such lines the whole document is parsed.
+    Parsed as whole as the events are: of a broken line a shorter document would tell other fields.
     """
-    lines = _lines(spark, config.source.events, asked, config, COUNTED)
-    broken = F.coalesce(BAD, F.when(F.coalesce(*BULK).isNotNull(), broken_line(F.col("value"), DOCUMENT)))
-    counted = lines.withColumn(BAD, broken).withColumn("event_rows", _is_behaviour(config).cast(INT))
-    return counted.select(*RAW_EVENT_LINES.names)
+    lines = _lines(spark, config.source.events, asked, config)
+    return lines.withColumn("event_rows", _is_behaviour(config).cast(INT)).select(*RAW_EVENT_LINES.names)
 
 
 def read_search_lines(spark: SparkSession, config: Config, asked: Arrivals) -> DataFrame:
@@ -144,10 +138,8 @@ def _with_impressions(events: DataFrame) -> DataFrame:
     return events.limit(0) if impressions.isEmpty() else events
 
 
-def _lines(
-    spark: SparkSession, path: str, asked: Arrivals, config: Config, shape: T.StructType = DOCUMENT
-) -> DataFrame:
-    lines = parsed_lines(read_lines(spark, path, asked, config.source.allow_empty), shape)
+def _lines(spark: SparkSession, path: str, asked: Arrivals, config: Config) -> DataFrame:
+    lines = parsed_lines(read_lines(spark, path, asked, config.source.allow_empty), DOCUMENT)
     return arriving(lines.withColumn("ts", moment(F.col("timestamp"))), asked)
 
 

@@ -43,8 +43,10 @@ def search_takes(searches: DataFrame, items: DataFrame, night: Night, config: Co
     catalogue = _numbered_items(items, config)
     slates = _slates(searches, items, catalogue, night, config).persist()
     queries = _numbered_queries(slates)
-    known = collect_arrays(catalogue.orderBy("item_index").select("text", "unseen"), settings.max_items, "item texts")
-    asked = collect_arrays(queries.orderBy("query_index"), settings.max_examples, "queries", _TOO_MANY)
+    known = collect_arrays(
+        catalogue.select("item_index", "text", "unseen"), settings.max_items, "item texts", order=["item_index"]
+    )
+    asked = collect_arrays(queries, settings.max_examples, "queries", _TOO_MANY, ["query_index"])
     slates = slates.join(queries, on="normalised_query", how="inner")
     later = _later(slates, config)
     return SearchTakes(
@@ -136,8 +138,8 @@ def _examples(slates: DataFrame, hard_negatives: int) -> DataFrame:
 def _later(slates: DataFrame, config: Config) -> Arrays:
     takes = slates.where(F.col("fold") != TRAIN).withColumn("taken", F.explode("shown")).where("taken.gain > 0")
     best = takes.groupBy("fold", "query_id", "query_index", "taken.item_index").agg(F.max("taken.gain").alias("gain"))
-    ordered = best.orderBy("fold", "query_id", "item_index")
-    return collect_arrays(ordered, config.encoder_runs.max_examples, "takes of later searches", _TOO_MANY)
+    most, order = config.encoder_runs.max_examples, ["fold", "query_id", "item_index"]
+    return collect_arrays(best, most, "takes of later searches", _TOO_MANY, order)
 
 
 def _takes(later: Arrays, fold: str) -> Takes:

@@ -51,7 +51,7 @@ def note_encoder_figures(encoder_runs: DataFrame, _: Mapping[str, int], config: 
     from nightrank.models.outbox import Note, keep_note
 
     rows = encoder_runs.select("run_date", "status", F.explode("metrics").alias("metric", "value"))
-    found = collect_arrays(rows.orderBy("metric"), 1000, "figures of one encoder")
+    found = collect_arrays(rows, 1000, "figures of one encoder", order=["metric"])
     if len(found["metric"]):
         figures = dict(zip(map(str, found["metric"]), map(float, found["value"]), strict=True))
         tags = {"encoder_status": str(found["status"][0])}
