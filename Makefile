@@ -25,8 +25,8 @@ test: $(INSTALLED)
 	$(PYTEST) -m "not long" tests
 
 # Some minutes each: the README's spark-submit lines in a clean shell, the night by its four jobs, two executors one of
-# which is killed, full disks,
-# kills at random times, a whole night in a process of its own whose every word is searched for names.
+# which is killed, full disks, kills at random times, a whole night in a process of its own whose every word is searched
+# for names.
 test-long: $(INSTALLED)
 	$(PYTEST) -m long tests
 
