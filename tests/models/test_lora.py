@@ -21,6 +21,7 @@ from encoder_shop import save_word_bert
 from nightrank.errors import ConfigError
 from nightrank.models.encoder_module import TextEncoder
 from nightrank.models.lora import LoraLinear, add_lora, merge_lora, top_layers_of, unfreeze
+from nightrank.sections import EncoderConfig
 
 IDS = torch.tensor([[2, 5, 9, 3], [2, 7, 8, 3]])
 SMALL = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 32}
@@ -61,7 +62,7 @@ def test_merged_it_gives_what_it_gave_beside_the_network(network: nn.Module) -> 
 
 @pytest.mark.parametrize("network", networks(), ids=lambda network: type(network).__name__)
 def test_the_layers_that_learn_give_what_the_network_gives(network: nn.Module) -> None:
-    model = TextEncoder(network, None, 16, "cpu", trained=2)
+    model = TextEncoder(network, None, EncoderConfig(max_tokens=16), "cpu", trained=2)
     texts = [tuple(row) for row in IDS.tolist()]
     expected = nn.functional.normalize(hidden(network).mean(dim=1), dim=1)
     with torch.no_grad():
