@@ -7,13 +7,10 @@ Expects ../shared/data/retrotech_products.
 
 from __future__ import annotations
 
-import csv
-import io
 import multiprocessing
 import os
 import resource
 import shutil
-import tarfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
@@ -29,6 +26,7 @@ import torch
 from figures import FOLDER, say_figures
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
+from retrotech_products import PRODUCTS, product_rows
 
 from nightrank import tables
 from nightrank.config import Config
@@ -41,7 +39,6 @@ from nightrank.steps.item_embeddings import build_item_embeddings
 from nightrank.storage import read_table, replace_night
 from nightrank.vectors import refuse_neutral_vectors
 
-PRODUCTS = Path(__file__).resolve().parents[3] / "shared" / "data" / "retrotech_products" / "products.tgz"
 TEXTS = int(os.environ.get("TEXTS", "2000"))
 PRECISION = os.environ.get("PRECISION", "fp32")
 RUNS = int(os.environ.get("RUNS", "5"))
@@ -54,13 +51,11 @@ KINDS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 def product_texts(path: Path, most: int) -> list[str]:
     """So many distinct texts of products, as the default template of section `items` words them; 0: all."""
-    with tarfile.open(path) as archive:
-        opened = archive.extractfile("products.csv")
-        assert opened is not None
-        rows = list(csv.DictReader(io.TextIOWrapper(opened, encoding="utf-8"), skipinitialspace=True))
     parts = ("name", "manufacturer", "short_description", "long_description")
-    texts = sorted({". ".join(row[part].strip() for part in parts if (row[part] or "").strip())[:2000] for row in rows})
-    drawn = min(most or len(texts), len(texts))
+    told = {
+        ". ".join(row[part].strip() for part in parts if (row[part] or "").strip())[:2000] for row in product_rows(path)
+    }
+    texts, drawn = sorted(told), min(most or len(told), len(told))
     return [texts[n * len(texts) // drawn] for n in range(drawn)]
 
 
@@ -77,7 +72,8 @@ def stage(spark: SparkSession, config: Config, items: DataFrame, day: date) -> f
     started, night = time.monotonic(), ordinary_night(day, ())
     held = read_table(spark, config.lake, tables.ITEM_EMBEDDINGS, BEGINNING, day - timedelta(days=1))
     judge = partial(refuse_neutral_vectors, spark, config, tables.ITEM_EMBEDDINGS, night)
-    built = build_item_embeddings(items, held, night, config)
+    untuned = spark.createDataFrame([], tables.ENCODER_RUNS.schema)
+    built = build_item_embeddings(items, held, untuned, night, config)
     replace_night(built, config.lake, tables.ITEM_EMBEDDINGS, day, day, judge=judge)
     return time.monotonic() - started
 

@@ -31,15 +31,16 @@ class Products:
 
 def products(most: int) -> Products:
     """So many of the products, evenly taken from the whole file, with vectors."""
-    rows = _rows()
+    rows = product_rows()
     rows = rows[:: max(1, len(rows) // most)][:most]
     texts = tuple(_text(row) for row in rows)
     makers = np.array([row["manufacturer"].strip() for row in rows], dtype=np.str_)
     return Products(texts, makers, _vectors(texts))
 
 
-def _rows() -> list[dict[str, str]]:
-    with tarfile.open(PRODUCTS) as packed:
+def product_rows(path: Path = PRODUCTS) -> list[dict[str, str]]:
+    """Every product, in the order of the file: its columns as texts."""
+    with tarfile.open(path) as packed:
         opened = packed.extractfile("products.csv")
         assert opened is not None
         text = io.TextIOWrapper(opened, encoding="utf-8", newline="")
