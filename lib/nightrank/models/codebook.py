@@ -4,8 +4,8 @@ u.v_i is then a sum of one weight u.codebook[l, code] a level, which an engine c
 level, k-means (k-means++ starts, Lloyd's steps) of what the levels before left over; afterwards the token vectors are
 fitted again, all levels together, by weighted least squares on the chosen codes.
 
-A large catalogue is fitted by a sample of it, and of the sample each step sees all: mini-batches never settle, and lost
-more of the vectors. Sums run in a fixed order in float64, so threads change no bit.
+A large catalogue is fitted by an even sample of it, so that time and memory are bounded, and each step sees all of the
+sample. Sums run in a fixed order in float64, so threads change no bit.
 """
 
 from __future__ import annotations
