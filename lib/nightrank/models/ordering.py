@@ -26,7 +26,7 @@ def order_of(*keys: Longs) -> Longs:
 def _order(key: Longs) -> Longs:
     """The rows by one key. Where both fit into a long, the key and the row's number are sorted as one.
 
-    numpy sorts longs ten times faster than it finds their stable order, as it does that with the processor's vectors.
+    numpy sorts longs with the processor's vectors where the processor has them; their stable order it finds without.
     """
     if not len(key):
         return np.zeros(0, dtype=np.int64)
