@@ -29,12 +29,13 @@ spark = build_session(SparkConfig(
 def devices(rows):
     import torch
     from nightrank.steps.gpu import task_device
-    seen = task_device()
-    torch.cuda.is_available = lambda: True
+    seen, asked = task_device(), torch.cuda.is_available
     for _ in rows:
         started = time.time()
         time.sleep(2)
+        torch.cuda.is_available = lambda: True
         told = (started, time.time(), task_device(), seen)
+        torch.cuda.is_available = asked  # the worker's next task is asked again
         yield pyarrow.RecordBatch.from_arrays([pyarrow.array([n]) for n in told], ["started", "ended", "gpu", "here"])
 
 encoder = EncoderConfig(model=model, max_tokens=32, tasks=4, tokens_per_batch=20, buckets=2)
