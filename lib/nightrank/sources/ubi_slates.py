@@ -8,7 +8,9 @@ from pyspark.sql import types as T
 
 from nightrank.contract import DOUBLE, FLAG, INT
 from nightrank.sources.parsing import ill_typed, typed
-from nightrank.steps.reasons import any_of
+from nightrank.steps.entries import is_full, together
+from nightrank.steps.once import evaluated_once
+from nightrank.steps.reasons import all_of, any_of
 
 # What the plugin writes, what its README said, what the documentation said.
 HIT_IDS = ("query_response_hit_ids", "query_response_object_ids", "query_response_objects_ids")
@@ -18,10 +20,10 @@ SAID = {"base_scores": DOUBLE, "sponsored": FLAG, "propensities": DOUBLE}
 
 def with_shown(queries: DataFrame, events: DataFrame) -> DataFrame:
     """`queries` with `shown`: array of (item_id, position) in order; null where nothing says what was shown."""
-    hits = F.coalesce(*[F.when(F.size(name) > 0, F.col(name)) for name in HIT_IDS])
-    in_order = F.transform(hits, lambda item, at: F.struct(item.alias("item_id"), (at + 1).alias("position")))
+    ids = F.coalesce(*[F.when(F.size(name) > 0, F.col(name)) for name in HIT_IDS])
     return (
-        queries.withColumn("hits", in_order)
+        queries.select("*", evaluated_once(F.struct(ids.alias("hit_ids"))))
+        .withColumn("hits", together(item_id=F.col("hit_ids"), position=F.sequence(F.lit(1), F.size("hit_ids"))))
         .join(_impressions(events), on="query_id", how="left")
         .withColumn("shown", F.coalesce("hits", "impressions"))
     )
@@ -30,9 +32,27 @@ def with_shown(queries: DataFrame, events: DataFrame) -> DataFrame:
 def slate(shown: Column, attributes: Column, quick: Column) -> Column:
     """The RAW slate: `shown` with base score, sponsored and propensity, whose arrays follow the same order.
 
-    attributes: query_attributes; quick: quickly_typed of them, as a column.
+    attributes: query_attributes; quick: quickly_typed of them, as a column. Where each array is missing or holds a
+    value for each item, they are put together as they are.
     """
+    simple = [attributes[name].isNull() | is_full(quick[name], F.size(shown)) for name in SAID]
+    return F.when(all_of(simple), _as_they_are(shown, quick)).otherwise(_closely(shown, attributes, quick))
 
+
+def _as_they_are(shown: Column, quick: Column) -> Column:
+    def said(name: str, unsaid: Column) -> Column:
+        return F.coalesce(quick[name], F.array_repeat(unsaid.cast(SAID[name]), F.size(shown)))
+
+    return together(
+        item_id=shown["item_id"],
+        position=shown["position"].cast(T.ArrayType(INT)),
+        base_score=said("base_scores", F.lit(None)),
+        sponsored=said("sponsored", F.lit(False)),
+        propensity=said("propensities", F.lit(None)),
+    )
+
+
+def _closely(shown: Column, attributes: Column, quick: Column) -> Column:
     def said(name: str, at: Column) -> Column:
         return F.coalesce(F.get(quick[name], at), typed(F.get(attributes[name], at), SAID[name]))
 
@@ -61,7 +81,7 @@ def slate_is_ill_typed(attributes: Column, quick: Column) -> Column:
 
     def ill(name: str, kind: T.DataType) -> Column:
         closer = F.coalesce(F.exists(attributes[name], lambda one: ill_typed(one, kind)), F.lit(False))
-        return F.coalesce(F.exists(quick[name], lambda one: one.isNull()), F.lit(True)) & closer
+        return ~is_full(quick[name], F.size(quick[name])) & closer
 
     return any_of([ill(name, kind) for name, kind in SAID.items()])
 

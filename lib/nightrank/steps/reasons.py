@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import date
 from functools import reduce
-from operator import or_
+from operator import and_, or_
 
 from pyspark.sql import Column
 from pyspark.sql import functions as F
@@ -75,3 +75,8 @@ def _names(conditions: Mapping[str, Column]) -> Column:
 def any_of(conditions: Sequence[Column]) -> Column:
     """Whether any condition holds; null where none does and one is null."""
     return reduce(or_, conditions, F.lit(False))
+
+
+def all_of(conditions: Sequence[Column]) -> Column:
+    """Whether every condition holds; null where none fails and one is null."""
+    return reduce(and_, conditions, F.lit(True))

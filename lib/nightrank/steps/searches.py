@@ -9,6 +9,7 @@ from pyspark.sql.window import WindowSpec
 from nightrank.config import Config
 from nightrank.nights import Night
 from nightrank.steps.bots import quarantine_searches_of_bots
+from nightrank.steps.entries import is_full, together
 from nightrank.steps.once import evaluated_once
 from nightrank.steps.pseudonyms import shopper
 from nightrank.steps.reasons import any_of, blank, finite, impossible_time, infinite, overlong, reasons, wrong_time_unit
@@ -56,7 +57,19 @@ def _judged(raw_searches: DataFrame, config: Config) -> DataFrame:
 
 def _in_order(longest: int) -> Column:
     """The slate by position (an entry without one has its place in the array), at most `longest` entries."""
+    in_order = ("position", "item_id", "base_score", "sponsored", "propensity")
+    entries, size = _entries(*in_order), F.size("slate")
+    simple = (
+        size.between(1, longest)
+        & (entries["position"] == F.sequence(F.lit(1), size))
+        & is_full(entries["sponsored"], size)
+        # Anything from this character on is more than a blank, so no item has a blank name where the least is so.
+        & (F.get(F.sort_array(entries["item_id"]), F.lit(0)) >= "!")
+    )
+    return F.when(simple, together(**entries)).otherwise(_placed(longest))
 
+
+def _placed(longest: int) -> Column:
     def placed(one: Column, at: Column) -> Column:
         return F.struct(
             F.coalesce(one["position"], at + 1).alias("position"),
@@ -76,18 +89,27 @@ def _conditions(config: Config) -> dict[str, Column]:
     NaN is more than infinity.
     """
     positions, propensities = F.col("slate.position"), F.col("slate.propensity")
-    figures = (F.col("slate.base_score"), propensities)
     return {
         "missing_key": blank("query_id", "query") | F.col("ts").isNull(),
         "empty_slate": F.coalesce(F.size("slate") < 1, F.lit(True)),
         "impossible_time": impossible_time(config.events.earliest),
         "wrong_time_unit": wrong_time_unit(config.events.earliest),
-        "not_finite": any_of([infinite(extreme(one)) for one in figures for extreme in (F.array_min, F.array_max)]),
+        "not_finite": any_of(_infinite_figures()),
         "impossible_propensity": (F.array_min(propensities) <= 0) | (F.array_max(propensities) > 1),
         "impossible_position": F.array_min(positions) < 1,
         "duplicate_position": F.size(F.array_distinct(positions)) < F.size(positions),
         "overlong_id": overlong(config.events.longest_id, "query_id", "user_id", "session_id"),
     }
+
+
+def _infinite_figures() -> list[Column]:
+    figures = _entries("base_score", "propensity").values()
+    return [infinite(extreme(one)) for one in figures for extreme in (F.array_min, F.array_max)]
+
+
+def _entries(*names: str) -> dict[str, Column]:
+    """Fields of the slate's entries, an array each."""
+    return {name: F.col(f"slate.{name}") for name in names}
 
 
 def _same_search() -> WindowSpec:
@@ -140,12 +162,19 @@ def _taken_in_time(config: Config) -> Column:
 
 def _is_ranked() -> Column:
     """Whether the slate is a mere order: a base score is missing."""
-    return F.exists("slate", lambda one: one["base_score"].isNull())
+    return ~is_full(F.col("slate.base_score"), F.size("slate"))
 
 
 def _with_gains() -> Column:
     """The slate with gain, and with base = -log2(1 + position) throughout where it is a mere order."""
+    nothing = F.array_repeat(F.lit(0.0), F.size("slate"))
+    entries = _entries("item_id", "position", "base_score", "sponsored", "propensity")
+    simple = ~F.col("ranked") & ~any_of(_infinite_figures())
+    gained = F.when(F.col("counted").isNull(), nothing).otherwise(F.transform(entries["item_id"], _gain))
+    return F.when(simple, together(**entries, gain=gained)).otherwise(_judged_closely())
 
+
+def _judged_closely() -> Column:
     def judged(one: Column) -> Column:
         by_rank = -F.log2(1 + one["position"])
         return F.struct(
