@@ -75,7 +75,7 @@ def project(embeddings: ArrayLike, projection: ArrayLike) -> Floats:
     """Unit rows of embeddings @ projection, float32 [n, dims]; a zero row stays zero."""
     rows, directions = np.asarray(embeddings), np.asarray(projection, np.float64)
     starts = range(0, len(rows), _ROWS_AT_ONCE) or [0]
-    return np.concatenate([_unit(rows[at : at + _ROWS_AT_ONCE].astype(np.float64) @ directions) for at in starts])
+    return np.concatenate([unit_rows(rows[at : at + _ROWS_AT_ONCE].astype(np.float64) @ directions) for at in starts])
 
 
 def shopper_vector(vectors: ArrayLike, recent_index: ArrayLike, recent_weight: ArrayLike) -> Floats:
@@ -87,7 +87,7 @@ def shopper_vector(vectors: ArrayLike, recent_index: ArrayLike, recent_weight: A
     weight = np.where(index >= 0, np.asarray(recent_weight, np.float64), 0.0)
     recents = np.asarray(vectors, np.float64)[np.maximum(index, 0)]
     # einsum, not a matrix product: it adds up the recents in their order, alike for one shopper and for many.
-    return _unit(np.einsum("...l,...ld->...d", weight, recents))
+    return unit_rows(np.einsum("...l,...ld->...d", weight, recents))
 
 
 def shopper_scores(ranker: Ranker, shoppers: ArrayLike, vectors: ArrayLike, shopper_features: ArrayLike) -> Doubles:
@@ -219,7 +219,8 @@ def _from_parts(names: dict[str, Any], tensors: dict[str, Any]) -> Ranker:
     )
 
 
-def _unit(rows: Doubles) -> Floats:
+def unit_rows(rows: Doubles) -> Floats:
+    """The rows [..., dims] divided by their lengths and rounded, float32; a zero row stays zero."""
     norms = np.sqrt(np.einsum("...d,...d->...", rows, rows))[..., None]
     unit: Floats = np.divide(rows, norms, out=np.zeros_like(rows), where=norms > 0).round(DECIMALS).astype(np.float32)
     return unit
