@@ -80,15 +80,16 @@ def test_takes_are_the_last_known_ones_and_one_item_in_a_row_is_one_take() -> No
     catalogue = np.array(["a", "b", "c"])
     bought = ["c", "a", "gone", "a", "b", "a"]
     actions = [action_index(action) for action in ("view", "cart", "buy", "buy", "rent", "like")]
-    found = make_taken(catalogue, bought, actions, [100, 100, 101, 102, 110, 110 + 24], longest=3)
-    assert found.items.tolist() == [0, 1, 0]
-    assert found.actions.tolist() == [ACTIONS.index("buy") + 1, 0, ACTIONS.index("like") + 1]
-    assert found.gaps.tolist() == [0, 4, 5]  # 8 hours: 2 ** 3; 24: beyond 2 ** 4
-    nobody = make_taken(catalogue, [], [], [], longest=3)
-    items, rest, gaps = padded([found, nobody])
+    found = make_taken(catalogue, bought, actions, [100, 100, 101, 102, 110, 110 + 24])
+    buy, like = ACTIONS.index("buy") + 1, ACTIONS.index("like") + 1
+    assert found.items.tolist() == [2, 0, 1, 0]
+    assert found.actions.tolist() == [ACTIONS.index("view") + 1, buy, 0, like]
+    assert found.gaps.tolist() == [0, 2, 4, 5]  # 2 hours: 2 ** 1; 8: 2 ** 3; 24: beyond 2 ** 4
+    nobody = make_taken(catalogue, [], [], [])
+    items, actions, gaps = padded([found, nobody], longest=3)
     assert items.tolist() == [[0, 1, 0], [-1, -1, -1]]
-    assert (rest[1].tolist(), gaps[1].tolist()) == ([0, 0, 0], [0, 0, 0])
-    assert [part.shape for part in padded([nobody])] == [(1, 0)] * 3
+    assert (actions.tolist(), gaps.tolist()) == ([[buy, 0, like], [0] * 3], [[2, 4, 5], [0] * 3])
+    assert padded([found], longest=5)[0].tolist() == [[2, 0, 1, 0, -1]]
 
 
 def test_gaps_are_in_powers_of_two_hours() -> None:

@@ -13,6 +13,7 @@ from nightrank.models.batches import Columns
 from nightrank.models.sampled_softmax import draw_negatives, log_popularity, sampled_softmax
 from nightrank.models.sequences import GAPS
 from nightrank.models.tower_artefact import Towers, tower_vectors
+from nightrank.models.tower_examples import with_shoppers
 from nightrank.models.tower_training import train_towers
 from nightrank.models.towers import ItemTower, ShopperTower, last_states
 from nightrank.models.training import Pass
@@ -35,7 +36,11 @@ def habits(rows: int = 300) -> Columns:
     begun = (random.integers(0, ITEMS, rows)[:, None] + np.arange(LONGEST)) % ITEMS
     there = np.arange(LONGEST) < random.integers(3, LONGEST + 1, rows)[:, None]
     zeros = np.zeros((rows, LONGEST), np.int32)
-    return {"item_index": np.where(there, begun, -1).astype(np.int32), "action": zeros + 2, "gap": zeros + 3}
+    return {
+        "taken_index": np.where(there, begun, -1).astype(np.int32),
+        "taken_action": zeros + 2,
+        "taken_gap": zeros + 3,
+    }
 
 
 def passes(rows: Columns, parts: int = 1) -> Pass:
@@ -55,8 +60,8 @@ def towers() -> Towers:
 
 def followers(towers: Towers, vectors: np.ndarray) -> np.ndarray:
     """The item that each item's taker is closest to, the item itself aside."""
-    read = np.zeros((ITEMS, 1), np.int64)
-    shoppers = last_states(towers.shopper, vectors[:, None, :], read, (read + 2, read))
+    read = np.arange(ITEMS)[:, None]
+    shoppers = last_states(towers.shopper, vectors.__getitem__, read, np.full_like(read, 2), np.zeros_like(read))
     scores = shoppers @ vectors.T
     np.fill_diagonal(scores, -np.inf)
     return np.asarray(scores.argmax(axis=1))
@@ -135,18 +140,16 @@ def test_a_state_knows_nothing_of_later_takes() -> None:
 
 
 def test_a_shopper_s_vector_depends_on_no_padding_nor_batch_and_is_zero_without_takes(towers: Towers) -> None:
-    index = habits(20)["item_index"].astype(np.int64)
+    index = habits(20)["taken_index"].astype(np.int64)
     index[4] = -1
-    vectors = tower_vectors(towers, IDS, embeddings())[np.maximum(index, 0)]
+    vectors = tower_vectors(towers, IDS, embeddings()).__getitem__
     rest = (np.full_like(index, 2), np.full_like(index, 3))
-    together = last_states(towers.shopper, vectors, index, rest)
-    wider = [np.pad(array, [(0, 0), (0, 5), *[(0, 0)] * (array.ndim - 2)]) for array in (vectors, *rest)]
-    padded = np.pad(index, [(0, 0), (0, 5)], constant_values=-1)
-    np.testing.assert_array_equal(last_states(towers.shopper, wider[0], padded, (wider[1], wider[2])), together)
-    for one in range(20):
-        part = slice(one, one + 1)
-        alone = last_states(towers.shopper, vectors[part], index[part], (rest[0][part], rest[1][part]))
-        np.testing.assert_array_equal(alone[0], together[one])
+    together = last_states(towers.shopper, vectors, index, *rest)
+    one_by_one = [
+        last_states(towers.shopper, vectors, *(part[row : row + 1, :length] for part in (index, *rest)))
+        for row, length in enumerate((index >= 0).sum(axis=1))
+    ]
+    np.testing.assert_array_equal(np.concatenate(one_by_one), together)
     assert not together[4].any()
     np.testing.assert_allclose(np.linalg.norm(np.delete(together, 4, axis=0), axis=1), 1.0, atol=1e-5)
 
@@ -180,3 +183,14 @@ def test_negatives_are_drawn_with_the_chance_that_they_are_told_to_have() -> Non
 
 def test_biases_start_at_log_popularity() -> None:
     np.testing.assert_allclose(log_popularity(np.array([0.0, 3.0])), np.log([1 / 5, 4 / 5]))
+
+
+def test_examples_get_the_state_after_the_takes_that_they_name(towers: Towers) -> None:
+    vectors, rows = tower_vectors(towers, IDS, embeddings()), habits(50)
+    expected = last_states(towers.shopper, vectors.__getitem__, *rows.values())
+    told = {**rows, "example_order": np.arange(50)}
+    examples = with_shoppers(passes(told, parts=3), towers, vectors, threads=1)
+    for _ in range(2):
+        (found,) = examples("train")
+        assert set(found) == {"example_order", "shopper"}
+        np.testing.assert_array_equal(found["shopper"], expected)

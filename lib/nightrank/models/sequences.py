@@ -32,10 +32,8 @@ class Taken:
 NOTHING_TAKEN = Taken(*(np.zeros(0, np.int64) for _ in range(3)))
 
 
-def make_taken(
-    item_ids: NDArray[np.str_], taken_ids: Sequence[str], actions: ArrayLike, hours: ArrayLike, longest: int
-) -> Taken:
-    """The last `longest` takes of items that the catalogue holds, item_ids sorted.
+def make_taken(item_ids: NDArray[np.str_], taken_ids: Sequence[str], actions: ArrayLike, hours: ArrayLike) -> Taken:
+    """The takes of items that the catalogue holds, item_ids sorted.
 
     actions: indices; hours: since 1970. An item that is taken twice in a row (put into the cart, then bought) is one
     take, the later one.
@@ -43,7 +41,7 @@ def make_taken(
     found = positions(item_ids, np.asarray(taken_ids, dtype=np.str_))
     known = np.flatnonzero(found >= 0)
     last_of_run = np.append(found[known][1:] != found[known][:-1], True)[: len(known)]
-    kept = known[last_of_run][-longest:]
+    kept = known[last_of_run]
     return Taken(found[kept], np.asarray(actions, np.int64)[kept], gap_buckets(np.asarray(hours, np.int64)[kept]))
 
 
@@ -58,15 +56,11 @@ def gap_buckets(hours: Indices) -> Indices:
     return np.minimum(np.frexp(np.maximum(gaps, 0).astype(np.float64))[1], GAPS - 1).astype(np.int64)
 
 
-def padded(taken: Sequence[Taken]) -> tuple[Indices, Indices, Indices]:
-    """Items, actions and gaps, each [shoppers, longest of them], filled up behind with -1, 0 and 0."""
-    longest = max((len(one.items) for one in taken), default=0)
-    parts = [[(one.items, -1), (one.actions, 0), (one.gaps, 0)] for one in taken]
-    rows = [[filled(values, longest, filler) for values, filler in part] for part in parts]
-    items, actions, gaps = (np.array([row[n] for row in rows], np.int64).reshape(len(taken), longest) for n in range(3))
+def padded(taken: Sequence[Taken], longest: int) -> tuple[Indices, Indices, Indices]:
+    """Items, actions and gaps of the last takes, each [shoppers, longest], filled up behind with -1, 0 and 0."""
+    items, actions, gaps = (np.full((len(taken), longest), filler, np.int64) for filler in (-1, 0, 0))
+    for row, one in enumerate(taken):
+        last = slice(max(len(one.items) - longest, 0), len(one.items))
+        for kept, values in ((items, one.items), (actions, one.actions), (gaps, one.gaps)):
+            kept[row, : last.stop - last.start] = values[last]
     return items, actions, gaps
-
-
-def filled(values: Indices, length: int, filler: int) -> Indices:
-    """The values, and the filler behind them."""
-    return np.pad(values, (0, length - len(values)), constant_values=filler)

@@ -43,10 +43,11 @@ def tower_vectors(towers: Towers, item_ids: NDArray[np.str_], embeddings: ArrayL
     text, rows = np.asarray(embeddings), positions(towers.item_ids, np.asarray(item_ids, np.str_))
     starts = range(0, len(text), _ROWS_AT_ONCE) or [0]
     parts = (slice(start, start + _ROWS_AT_ONCE) for start in starts)
-    return np.concatenate([_vectors(towers, rows[part], text[part]) for part in parts])
+    return np.concatenate([row_vectors(towers, rows[part], text[part]) for part in parts])
 
 
-def _vectors(towers: Towers, rows: NDArray[np.int64], text: NDArray[np.floating]) -> Floats:
+def row_vectors(towers: Towers, rows: NDArray[np.int64], text: NDArray[np.floating]) -> Floats:
+    """The same by the items' rows in the towers, [n]; -1: the fit did not know the item."""
     projected = (text.astype(np.float64) - towers.centre.astype(np.float64)) @ towers.projection.astype(np.float64)
     known = rows >= 0
     projected[known] += towers.ids[rows[known]].astype(np.float64)
@@ -59,6 +60,11 @@ def takes_of(towers: Towers, item_ids: NDArray[np.str_]) -> NDArray[np.float64]:
     found = np.zeros(len(rows))
     found[rows >= 0] = towers.takes[rows[rows >= 0]]
     return found
+
+
+def longest_of(shopper: Mapping[str, Floats]) -> int:
+    """How many takes the shopper tower with these weights reads."""
+    return len(shopper["position.weight"])
 
 
 def towers_content(towers: Towers) -> tuple[str, bytes]:

@@ -1,8 +1,9 @@
 """Training the towers: which item each shopper takes next, by a sampled softmax corrected for its sampling.
 
 Sequences come as a function of a fold that starts a new pass over its rows in a fixed order, as in training.py: columns
-item_index, action, gap [rows, longest], oldest first, item_index -1 where padded. Blocks of the stream are shuffled by
-(seed, epoch, block) and cut into batches of like length. The same rows, items and settings give the same bits.
+taken_index, taken_action, taken_gap [rows, longest], oldest first, index -1 where padded. Blocks of the stream are
+shuffled by (seed, epoch, block) and cut into batches of like length. The same rows, items and settings give the same
+bits.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ Doubles = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
 _LONGEST_STEP = 5.0
+_TAKEN = ("taken_index", "taken_action", "taken_gap")
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ def _counts(sequences: Pass, items: int, settings: SequenceConfig) -> tuple[Doub
     """Takes of each item, and the number of batches of an epoch."""
     takes = np.zeros(items)
     for part in sequences("train"):
-        index = part["item_index"]
+        index = part["taken_index"]
         takes += np.bincount(index[index >= 0], minlength=items)
     return takes, sum(1 for _ in _batches(sequences, settings, 0, 0))
 
@@ -150,32 +152,32 @@ def _pace(optimisers: tuple[torch.optim.Optimizer, ...], learning_rate: float) -
 def _batches(sequences: Pass, settings: SequenceConfig, seed: int, epoch: int) -> Iterator[Columns]:
     """Batches of shoppers with two takes or more, of like length within a block, cut to the longest of them."""
     for number, block in enumerate(shuffled(_told(sequences("train")), seed, epoch)):
-        lengths = (block["item_index"] >= 0).sum(axis=1)
+        lengths = (block["taken_index"] >= 0).sum(axis=1)
         order = np.argsort(lengths, kind="stable")
         starts = np.arange(0, len(order), settings.batch)
         for start in np.random.default_rng((seed, epoch, number, 1)).permutation(starts):
             rows = order[start : start + settings.batch]
-            yield {name: block[name][rows, : lengths[rows].max()] for name in ("item_index", "action", "gap")}
+            yield {name: block[name][rows, : lengths[rows].max()] for name in _TAKEN}
 
 
 def _told(stream: Iterator[Columns]) -> Iterator[Columns]:
     """The rows that tell what came after something."""
     for part in stream:
-        kept = (part["item_index"] >= 0).sum(axis=1) > 1
+        kept = (part["taken_index"] >= 0).sum(axis=1) > 1
         if kept.any():
             yield {name: column[kept] for name, column in part.items()}
 
 
 def _loss(fitting: Fitting, columns: Columns, random: np.random.Generator) -> Tensor:
     """The batch's mean loss over all takes but each shopper's first."""
-    settings, index = fitting.settings, columns["item_index"].astype(np.int64)
+    settings, index = fitting.settings, columns["taken_index"].astype(np.int64)
     negatives = draw_negatives(fitting.takes, settings.draws, random)
     rows = np.union1d(index[index >= 0], negatives.rows)
     at, drawn = np.searchsorted(rows, np.maximum(index, rows[0])), np.searchsorted(rows, negatives.rows)
     in_catalogue = torch.from_numpy(rows)
     vectors = fitting.items(in_catalogue, fitting.embeddings[in_catalogue], settings.id_dropout)
     biases = fitting.items.biases(in_catalogue)
-    action, gap = (torch.from_numpy(columns[name][:, :-1].astype(np.int64)) for name in ("action", "gap"))
+    action, gap = (torch.from_numpy(columns[name][:, :-1].astype(np.int64)) for name in _TAKEN[1:])
     hidden = torch.rand(action.shape) < settings.hidden
     shown = functional.embedding(torch.from_numpy(at[:, :-1]), vectors)
     states = fitting.shoppers(shown, action, gap, hidden, settings.input_dropout)

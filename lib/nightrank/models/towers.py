@@ -12,7 +12,7 @@ ids), Wang et al. 2017 (a scaled cosine in a softmax).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -116,22 +116,30 @@ def shopper_tower(weights: Mapping[str, Floats]) -> ShopperTower:
     return tower
 
 
-def last_states(weights: Mapping[str, Floats], vectors: ArrayLike, items: ArrayLike, rest: tuple[Any, Any]) -> Floats:
+def last_states(
+    weights: Mapping[str, Floats],
+    vectors_of: Callable[[NDArray[np.int64]], NDArray[np.float32]],
+    items: ArrayLike,
+    actions: ArrayLike,
+    gaps: ArrayLike,
+) -> Floats:
     """u after each shopper's last take, float32 [B, dims]; zero for a shopper without takes.
 
-    vectors [B, L, dims]: of the items taken. items [B, L]: -1 where padded. rest: actions and gaps [B, L]. Computed in
-    float64 and rounded as item vectors are: a shopper's vector is the same in whatever batch.
+    items [B, L], L at most longest_of: positions, -1 where padded, which comes last. vectors_of: gives items [n] their
+    vectors [n, dims]. Computed in float64 and rounded as item vectors are: a shopper's vector is the same in whatever
+    batch.
     """
-    given, lengths = np.asarray(vectors), (np.asarray(items) >= 0).sum(axis=1)
-    found = np.zeros((len(given), given.shape[2]))
-    if not lengths.any():
-        return found.astype(np.float32)
-    tower, some = shopper_tower(weights), np.flatnonzero(lengths)
+    taken = np.asarray(items, np.int64)
+    lengths, dims = (taken >= 0).sum(axis=1), weights["position.weight"].shape[1]
+    found = np.zeros((len(taken), dims))
+    some = np.flatnonzero(lengths)
+    tower = shopper_tower(weights)
     for at in range(0, len(some), _SHOPPERS_AT_ONCE):
         rows = some[at : at + _SHOPPERS_AT_ONCE]
         longest = lengths[rows].max()
-        action, gap = (torch.as_tensor(np.asarray(each)[rows, :longest], dtype=torch.int64) for each in rest)
+        shown = vectors_of(np.maximum(taken[rows, :longest], 0).ravel()).reshape(len(rows), longest, dims)
+        rest = (torch.as_tensor(np.asarray(each)[rows, :longest], dtype=torch.int64) for each in (actions, gaps))
         with torch.no_grad():
-            states = tower(torch.as_tensor(given[rows, :longest], dtype=torch.float64), action, gap)
+            states = tower(torch.as_tensor(shown, dtype=torch.float64), *rest)
         found[rows] = states[torch.arange(len(rows)), torch.from_numpy(lengths[rows] - 1)].numpy()
     return unit_rows(found)
