@@ -436,7 +436,7 @@ class TrainingExamplesConfig(Section):
 
 
 class SequenceConfig(Section):
-    """Towers: an id and a text for an item, a transformer over a shopper's takes. No stage of the night fits them yet.
+    """The towers of ranker_runs.tower: sequence, an id and a text for an item, a transformer over a shopper's takes.
 
     longest: takes of a shopper that are read, the newest; user_profiles.recent or fewer. layers, heads, width: of the
     transformer. dropout, input_dropout: of its blocks and of what it reads. hidden: share of the takes that it is not
@@ -464,6 +464,8 @@ class SequenceConfig(Section):
 class RankerRunsConfig(Section):
     """The ranker. feed_folder: shared by driver and executors, holds petastorm's files; null: `feed` in the lake.
 
+    tower: what an item's and a shopper's vectors are. words: the encoder's vectors, projected, and the mean of the last
+    takes; sequence: towers that learn which item is taken after which (section sequence).
 
     refit_drift: by which share the codes' error may grow over what it was when they were fitted, before a refit is
     proposed. Items of makers that the fit had not seen had a quarter to a third more (make bench-codes): .1 is reached
@@ -471,6 +473,7 @@ class RankerRunsConfig(Section):
     """
 
     feed_folder: Text | None = None
+    tower: Literal["words", "sequence"] = "words"
     sequence: SequenceConfig = SequenceConfig()
     dims: int = 64
     codebook_every: int = 7
