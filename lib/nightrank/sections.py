@@ -435,8 +435,37 @@ class TrainingExamplesConfig(Section):
     recent_decay: float = 0.9
 
 
+class SequenceConfig(Section):
+    """The towers of ranker_runs.tower: sequence, an id and a text for an item, a transformer over a shopper's takes.
+
+    longest: takes of a shopper that are read, the newest; user_profiles.recent or fewer. layers, heads, width: of the
+    transformer. dropout, input_dropout: of its blocks and of what it reads. hidden: share of the takes that it is not
+    shown. id_dropout: share of a batch's items that have only their text, as every new item has. draws: of negatives a
+    batch; a catalogue of fewer items is taken whole. batch: shoppers. min_shoppers: with fewer who have taken two
+    items, `words` stands in.
+    """
+
+    longest: int = Field(default=50, ge=2)
+    layers: int = Field(default=2, ge=1)
+    heads: int = Field(default=2, ge=1)
+    width: int = Field(default=256, ge=1)
+    dropout: float = Field(default=0.3, ge=0, lt=1)
+    input_dropout: float = Field(default=0.2, ge=0, lt=1)
+    hidden: float = Field(default=0.1, ge=0, lt=1)
+    id_dropout: float = Field(default=0.1, ge=0, lt=1)
+    draws: int = Field(default=3072, ge=1)
+    batch: int = Field(default=384, ge=1)
+    epochs: int = Field(default=4, ge=1)
+    learning_rate: float = Field(default=2e-3, gt=0)
+    weight_decay: float = Field(default=0.01, ge=0)
+    min_shoppers: int = Field(default=200, ge=1)
+
+
 class RankerRunsConfig(Section):
     """The ranker. feed_folder: shared by driver and executors, holds petastorm's files; null: `feed` in the lake.
+
+    tower: what an item's and a shopper's vectors are. words: the encoder's vectors, projected, and the mean of the last
+    takes; sequence: towers that learn which item is taken after which (section sequence).
 
     refit_drift: by which share the codes' error may grow over what it was when they were fitted, before a refit is
     proposed. Items of makers that the fit had not seen had a quarter to a third more (make bench-codes): .1 is reached
@@ -444,6 +473,8 @@ class RankerRunsConfig(Section):
     """
 
     feed_folder: Text | None = None
+    tower: Literal["words", "sequence"] = "words"
+    sequence: SequenceConfig = SequenceConfig()
     dims: int = 64
     codebook_every: int = 7
     refit_drift: float = Field(default=0.1, ge=0)

@@ -189,6 +189,11 @@ def taken_over(nights: Nights) -> Nights:
     return lambda night, config: nights(night, config) if config.encoder_runs.take_over else NOTHING
 
 
+def of_sequences(nights: Nights) -> Nights:
+    """These nights where towers learn from sequences, else none."""
+    return lambda night, config: nights(night, config) if config.ranker_runs.tower == "sequence" else NOTHING
+
+
 def before_training_searches(night: Night, config: Config) -> Span:
     """The nights before the searches that examples are taken from."""
     return Span(training_start(night, config) - ONE_DAY, night.run_date - ONE_DAY)

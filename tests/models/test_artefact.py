@@ -44,6 +44,23 @@ def test_a_ranker_comes_back_equal_and_equal_rankers_have_one_id(tmp_path: Path)
     assert save_ranker(replace(ranker(), a=1.6), tmp_path / "other") not in ids
 
 
+def test_a_ranker_with_towers_names_them_and_carries_the_shopper_s(tmp_path: Path) -> None:
+    weights = {"gap.weight": np.ones((2, 4), np.float32), "log_scale": np.float32(2.0)}
+    with_towers = replace(ranker(), tower_id="t1", shopper_tower=weights)
+    back = load_ranker(tmp_path / "one", save_ranker(with_towers, tmp_path / "one"))
+    assert back.tower_id == "t1"
+    assert {name: (w.shape, w.tolist()) for name, w in back.shopper_tower.items()} == {
+        "gap.weight": ((2, 4), [[1.0] * 4] * 2),
+        "log_scale": ((), 2.0),
+    }
+    for half in ({"tower_id": None}, {"shopper_tower": {}}):
+        with pytest.raises(ContractError, match="expected tower_id and shopper_tower both or neither"):
+            save_ranker(replace(with_towers, **half), tmp_path / "half")  # type: ignore[arg-type]  # wrong on purpose
+    broken = {"gap.weight": np.full((2, 4), np.nan, np.float32)}
+    with pytest.raises(ContractError, match=r"shopper_tower\.gap\.weight: not finite"):
+        save_ranker(replace(with_towers, shopper_tower=broken), tmp_path / "broken")
+
+
 def test_a_file_that_was_altered_cut_or_lost_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "ranker"
     ranker_id = save_ranker(ranker(), path)

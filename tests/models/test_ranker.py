@@ -126,3 +126,24 @@ def test_the_registered_module_gives_the_ranker_s_score(query_class: int) -> Non
     )
     with torch.no_grad():
         np.testing.assert_allclose(RowScores(ranker)(torch.from_numpy(row[None])).numpy(), expected, rtol=1e-4)
+
+
+def test_a_given_shopper_takes_the_place_of_the_mean_of_the_recents() -> None:
+    made, given = module(), np.array([[0.6, 0.8, 0, 0], [0.0] * 4])
+    with torch.no_grad():
+        usual = made(to_batch(columns(np.float64), embeddings()))
+        found = made(to_batch({**columns(np.float64), "shopper": given}, embeddings()))
+        vectors = unit(torch.from_numpy(embeddings()) @ made.projection).numpy()
+    rows = columns(np.float64)
+    mean = shopper_vector(vectors, rows["recent_index"], rows["recent_weight"])
+    cosines = ((given - mean)[:, None, :] * vectors[rows["item_index"]]).sum(axis=-1)
+    np.testing.assert_allclose(found - usual, as_ranker(made).a * cosines, atol=1e-5)
+
+
+def test_the_registered_graph_of_a_ranker_with_towers_takes_item_vectors() -> None:
+    ranker = replace(as_ranker(module()), tower_id="t", shopper_tower={"log_scale": np.float32(1)})
+    scorer, item = RowScores(ranker), np.array([0.6, 0.8, 0, 0], np.float32)
+    assert scorer.widths == [1, 3, 7, 4, 4]
+    row = np.concatenate([[1], np.zeros(10), [1, 0, 0, 0], item]).astype(np.float32)
+    with torch.no_grad():
+        np.testing.assert_allclose(scorer(torch.from_numpy(row[None])), [0.6 * ranker.a], rtol=1e-6)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 
 import numpy as np
 import pytest
+import torch
 
 from nightrank.models.artefact import Ranker
 from nightrank.models.catalogue import Catalogue, make_catalogue
@@ -13,6 +15,8 @@ from nightrank.models.codebook import assign_codes
 from nightrank.models.features import Shopper, make_shopper, shopper_features
 from nightrank.models.row import candidates, code_token, compile_rows, interests, most_similar, shopper_part
 from nightrank.models.scorer import row_sums
+from nightrank.models.sequences import make_taken
+from nightrank.models.towers import ShopperTower, shopper_tower
 from nightrank.sections import RerankWeightsConfig
 
 CONFIG = RerankWeightsConfig(similar=3, item_block=4, boosts=5, random_items=12)
@@ -61,7 +65,7 @@ def shopper(catalogue: Catalogue) -> Shopper:
 
 
 def full(catalogue: Catalogue, ranker: Ranker, shopper: Shopper) -> np.ndarray:
-    centred = interests(catalogue, [shopper])[0].astype(np.float64) - ranker.mean_shopper
+    centred = interests(catalogue, ranker, [shopper])[0].astype(np.float64) - ranker.mean_shopper
     return shopper_part(catalogue, ranker, shopper, centred, np.arange(12))
 
 
@@ -70,9 +74,11 @@ def tokens(catalogue: Catalogue) -> list[list[str]]:
     return [[str(catalogue.vocabulary[t]) for t in catalogue.token_ids[a:b]] for a, b in spans]
 
 
-def test_interest_is_the_normalised_decayed_sum_of_recent_vectors(catalogue: Catalogue, shopper: Shopper) -> None:
+def test_interest_is_the_normalised_decayed_sum_of_recent_vectors(
+    catalogue: Catalogue, ranker: Ranker, shopper: Shopper
+) -> None:
     total = catalogue.vectors[0] + 0.9 * catalogue.vectors[5]
-    np.testing.assert_allclose(interests(catalogue, [shopper])[0], total / np.linalg.norm(total), rtol=1e-5)
+    np.testing.assert_allclose(interests(catalogue, ranker, [shopper])[0], total / np.linalg.norm(total), rtol=1e-5)
 
 
 def test_boosted_items_get_the_full_rankers_score_up_to_one_constant(
@@ -99,7 +105,7 @@ def test_named_facets_are_the_coefficient_times_the_share(
 
 def test_code_weights_are_centred_per_level(catalogue: Catalogue, ranker: Ranker, shopper: Shopper) -> None:
     weights = compile_rows(catalogue, ranker, [shopper], CONFIG)[0].facet_weights
-    centred = interests(catalogue, [shopper])[0] - ranker.mean_shopper
+    centred = interests(catalogue, ranker, [shopper])[0] - ranker.mean_shopper
     raw = 2.0 * ranker.codebook @ centred
     for level in range(2):
         expected = raw[level] - raw[level].mean()
@@ -139,8 +145,30 @@ def test_candidates_are_taken_near_popular_and_similar_items(catalogue: Catalogu
 
 def test_features_are_those_of_training(catalogue: Catalogue, ranker: Ranker, shopper: Shopper) -> None:
     items = np.arange(12)
-    centred = interests(catalogue, [shopper])[0].astype(np.float64) - ranker.mean_shopper
+    centred = interests(catalogue, ranker, [shopper])[0].astype(np.float64) - ranker.mean_shopper
     expected = 2.0 * catalogue.vectors.astype(np.float64) @ centred + shopper_features(
         catalogue, shopper, items
     ) @ np.asarray(ranker.shopper_coefficients)
     np.testing.assert_allclose(shopper_part(catalogue, ranker, shopper, centred, items), expected, rtol=1e-6)
+
+
+def test_with_towers_the_interest_is_the_state_after_the_last_take(catalogue: Catalogue, ranker: Ranker) -> None:
+    torch.manual_seed(1)
+    weights = {name: w.numpy() for name, w in ShopperTower(DIMS, 1, 2, 8, longest=3).state_dict().items()}
+    towers = replace(ranker, tower_id="t", shopper_tower=weights)
+    ids, actions, hours = ["i03", "i00", "i07", "i05"], [4, 2, 2, 4], [1, 2, 30, 31]
+    taken = make_taken(catalogue.item_ids, ids, actions, hours)
+    told = make_shopper(catalogue, [], [], [], [], [], 0.9, taken)
+    silent = make_shopper(catalogue, [], [], [], [], ["i00"], 0.9)
+    found = interests(catalogue, towers, [told, silent])
+    state = shopper_tower(weights)(
+        torch.from_numpy(catalogue.vectors[[0, 7, 5]].astype(np.float64))[None],
+        torch.tensor([[2, 2, 4]]), torch.tensor([[1, 5, 1]]),
+    )  # fmt: skip
+    np.testing.assert_allclose(found[0], state[0, -1].detach().numpy(), atol=1e-6)
+    assert not found[1].any()
+    row = compile_rows(catalogue, towers, [told], CONFIG)[0]
+    codes = 2.0 * (ranker.codebook.astype(np.float64) @ (found[0].astype(np.float64) - ranker.mean_shopper))
+    codes -= codes.mean(axis=1, keepdims=True)
+    for level, code in np.ndindex(*codes.shape):
+        assert row.facet_weights[code_token("c1", level, code)] == pytest.approx(codes[level, code], abs=1e-5)

@@ -131,6 +131,7 @@ def small_config(lake: Path) -> Config:
             "user_profiles": {"half_life_nights": 1e9},
             "rerank_weights": {"buckets": 2, "similar": 3, "random_items": 6, "popular_per_facet": 2},
             "training_examples": {"slate": 4, "recent": 3},
+            "ranker_runs": {"tower": "sequence", "sequence": {"longest": 3}},
             "gates": {"min_searches": 2, "evidence_buckets": [1, 5], "bootstrap": 200},
             "evaluations": {"cutoff": 10},
             "promotions": {"bootstrap": 200},

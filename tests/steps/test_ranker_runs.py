@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,26 @@ from pyspark.testing import assertDataFrameEqual
 from nightrank.config import Config
 from nightrank.errors import ContractError
 from nightrank.models.artefact import ENGINE_FEATURES, SHOPPER_FEATURES
+from nightrank.models.int8 import to_int8
 from nightrank.models.outbox import waiting_notes
 from nightrank.models.registry import Registered, fetch_ranker
+from nightrank.models.tower_artefact import tower_vectors
+from nightrank.models.tower_store import fetch_towers
 from nightrank.nights import Night, ordinary_night
-from nightrank.sections import LakeConfig, MlflowConfig, RankerRunsConfig, TrainingExamplesConfig
+from nightrank.sections import LakeConfig, MlflowConfig, RankerRunsConfig, SequenceConfig, TrainingExamplesConfig
 from nightrank.steps.item_order import item_order
+from nightrank.steps.item_tokens import build_item_tokens
 from nightrank.steps.ranker_runs import build_ranker_runs, note_versions
-from nightrank.tables import ENCODER_RUNS, ITEM_EMBEDDINGS, RANKER_RUNS, TRAINING_EXAMPLES
+from nightrank.tables import (
+    ENCODER_RUNS,
+    ITEM_EMBEDDINGS,
+    ITEM_NEIGHBOURS,
+    PEOPLE,
+    PROMOTIONS,
+    RANKER_RUNS,
+    TRAINING_EXAMPLES,
+    USER_PROFILES,
+)
 
 ITEMS, SLATE, ENCODER = 40, 4, 12
 FIRST = date(2026, 3, 1)
@@ -56,7 +69,7 @@ def training_examples(spark: SparkSession, rows: int, gain: float = 1.0) -> Data
                 f"q{i}", "u", FIRST, "valid" if i % 5 == 0 else "train", i % 3, i * 7919 % 1000,
                 random.choice(ITEMS, SLATE, replace=False).tolist(), engine.ravel().tolist(),
                 random.normal(size=SLATE * 7).tolist(), gains.tolist(), [i % ITEMS, (i + 3) % ITEMS, -1],
-                [1.0, 0.9, 0.0], 1.0,
+                [1.0, 0.9, 0.0], [i % ITEMS, -1, -1, -1], [4, 0, 0, 0], [0, 0, 0, 0], 1.0,
             )
         )  # fmt: skip
     return spark.createDataFrame(made, TRAINING_EXAMPLES.columns)
@@ -75,6 +88,7 @@ def item_embeddings(spark: SparkSession, most: int = ITEMS) -> DataFrame:
 
 
 def build(spark: SparkSession, config: Config, run_date: date, earlier: list[DataFrame], rows: int = 250) -> DataFrame:
+    """Tonight's run, on top of those of earlier nights."""
     held = spark.createDataFrame([], RANKER_RUNS.schema)
     for run in earlier:
         held = held.unionByName(run)
@@ -84,10 +98,23 @@ def build(spark: SparkSession, config: Config, run_date: date, earlier: list[Dat
         item_embeddings=item_embeddings(spark),
         ranker_runs=held,
         encoder_runs=untuned(spark),
+        **profiles(spark),
         night=night(run_date),
         config=config,
     )
     return built.withColumn("run_date", F.lit(run_date))
+
+
+def profiles(spark: SparkSession) -> dict[str, DataFrame]:
+    """Shoppers who take one item after the next, of the catalogue or not; what the words do not read."""
+    begun = datetime(2026, 1, 1, tzinfo=UTC)
+    rows = []
+    for user in range(30):
+        taken = [(begun + timedelta(hours=n), f"i{(user + n) % (ITEMS + 1):02}", "buy") for n in reversed(range(5))]
+        values = {"run_date": FIRST, "user_id": f"u{user}", "recent": taken}
+        rows.append(tuple(map(values.get, USER_PROFILES.schema.names)))
+    people = spark.createDataFrame([], PEOPLE.schema).limit(0)
+    return {"user_profiles": spark.createDataFrame(rows, USER_PROFILES.schema), "people": people}
 
 
 def untuned(spark: SparkSession) -> DataFrame:
@@ -144,6 +171,48 @@ def test_a_ranker_is_trained_kept_and_registered_and_its_tower_stands_for_some_n
     assert changed.collect()[0].tower_night == FIRST + timedelta(days=1)
 
 
+def test_towers_learn_from_sequences_stand_for_some_nights_and_give_items_their_vectors(
+    spark: SparkSession, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unregistered = Registered(mlflow_run_id="run", model_version="1", artefact_uri="runs:/run/nowhere")
+    monkeypatch.setattr("nightrank.models.registry.log_ranker", lambda *_: unregistered)
+    sizes = {"longest": 4, "layers": 1, "width": 8, "epochs": 1, "min_shoppers": 30}
+    settings = config.ranker_runs.model_copy(update={"tower": "sequence", "sequence": SequenceConfig(**sizes)})
+    config = config.model_copy(update={"ranker_runs": settings})
+    runs = [build(spark, config, FIRST, [])]
+    runs.append(build(spark, config, FIRST + timedelta(days=1), runs))
+    rows = [run.collect()[0] for run in runs]
+    first, second = (fetch_ranker(config, row.artefact_uri, row.ranker_id) for row in rows)
+    assert first.tower_id is not None
+    assert first.tower_id == second.tower_id
+    assert [row.tower_night for row in rows] == [FIRST, FIRST]
+    assert rows[1].metrics["code_error"] == rows[0].metrics["code_error_fitted"]
+    towers = fetch_towers(config, first.tower_id)
+    assert towers.item_ids.tolist() == [f"i{i:02}" for i in range(ITEMS)]
+    # Thirty shoppers took five each of 41 items, the last of which no longer exists; four are read.
+    assert towers.takes.sum() == 4 * 30 - sum(ITEMS in range(user + 1, user + 5) for user in range(30))
+
+    new = spark.createDataFrame(
+        [("j", "h03", ["brand:x"])], "item_id string, content_hash string, facets array<string>"
+    )
+    known = items(spark).withColumn("facets", F.array().cast("array<string>"))
+    tokens = build_item_tokens(
+        known.unionByName(new, allowMissingColumns=True), item_embeddings(spark),
+        spark.createDataFrame([], ITEM_NEIGHBOURS.schema), runs[1],
+        spark.createDataFrame([], PROMOTIONS.schema), night(FIRST + timedelta(days=1)), config,
+    )  # fmt: skip
+    found = {row.item_id: row.vector for row in tokens.collect()}
+    texts = np.stack([row.vector for row in item_embeddings(spark).where("encoder_version = 'e1'").collect()])
+    ids = np.array([*(f"i{i:02}" for i in range(ITEMS)), "j"])
+    expected = to_int8(tower_vectors(towers, ids, np.concatenate([texts, texts[3:4]]).astype(np.float32)))
+    np.testing.assert_array_equal([found[item_id] for item_id in ids], expected)
+    assert found["j"] != found["i03"], "an item without an id has its text alone"
+
+    few = settings.model_copy(update={"sequence": SequenceConfig(**{**sizes, "min_shoppers": 31})})
+    words = build(spark, config.model_copy(update={"ranker_runs": few}), FIRST, []).collect()[0]
+    assert fetch_ranker(config, words.artefact_uri, words.ranker_id).tower_id is None
+
+
 def test_too_few_examples_or_no_gain_give_a_row_that_says_so(spark: SparkSession, config: Config) -> None:
     few = build(spark, config, FIRST, [], rows=50)
     expected = [("none", "skipped", "40 training examples, fewer than ranker_runs.min_examples = 100", None, 40, 10)]
@@ -152,7 +221,7 @@ def test_too_few_examples_or_no_gain_give_a_row_that_says_so(spark: SparkSession
     nothing = build_ranker_runs(
         training_examples(spark, 250, gain=0.0),
         items(spark), item_embeddings(spark), spark.createDataFrame([], RANKER_RUNS.schema), untuned(spark),
-        night(FIRST), config,
+        **profiles(spark), night=night(FIRST), config=config,
     )  # fmt: skip
     assert [row.reason for row in nothing.collect()] == ["no training example has a gain"]
 
@@ -162,7 +231,7 @@ def test_an_item_without_a_vector_stops_the_stage(spark: SparkSession, config: C
         build_ranker_runs(
             training_examples(spark, 250),
             items(spark), item_embeddings(spark, most=39), spark.createDataFrame([], RANKER_RUNS.schema),
-            untuned(spark), night(FIRST), config,
+            untuned(spark), **profiles(spark), night=night(FIRST), config=config,
         )  # fmt: skip
 
 

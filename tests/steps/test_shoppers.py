@@ -44,9 +44,11 @@ def test_values_are_decayed_to_the_as_of_date_and_recents_are_distinct(
     spark: SparkSession, shoppers: DataFrame
 ) -> None:
     # 30 nights with a half life of 30: what was touched on January 1 is worth half.
+    hours = [int(at(hour).timestamp()) // 3600 for hour in (6, 7, 8, 9)]
+    in_order = (["c", "a", "b", "b"], [2, 2, 4, 2], hours)  # all takes, oldest first: click, click, buy, click
     expected = [
-        ("u1", NIGHT, 9, "segment:t", ["brand:x", "brand:y"], [2.0, 1.0], ["a"], [1.0], ["b", "a"]),
-        ("u2", NIGHT, 1, None, ["brand:x"], [3.0], ["a", "d"], [1.0, 5.0], []),
+        ("u1", NIGHT, 9, "segment:t", ["brand:x", "brand:y"], [2.0, 1.0], ["a"], [1.0], ["b", "a"], *in_order),
+        ("u2", NIGHT, 1, None, ["brand:x"], [3.0], ["a", "d"], [1.0, 5.0], [], [], [], []),
     ]
     assertDataFrameEqual(shoppers, spark.createDataFrame(expected, FLAT), rtol=1e-12)
 
@@ -57,8 +59,8 @@ def test_a_group_is_a_shopper_of_whom_nothing_is_known(spark: SparkSession) -> N
         (NIGHT, "segment:t", "category:t", 1, None, None, None),
     ]
     expected = [
-        ("anonymous", NIGHT, 0, None, ["brand:x"], [2.5], [], [], ["d", "a"]),
-        ("segment:t", NIGHT, 0, None, [], [], [], [], []),
+        ("anonymous", NIGHT, 0, None, ["brand:x"], [2.5], [], [], ["d", "a"], ["a", "d"], [0, 0], [0, 0]),
+        ("segment:t", NIGHT, 0, None, [], [], [], [], [], [], [], []),
     ]
     found = group_shoppers(spark.createDataFrame(segments, tables.SEGMENTS.schema))
     assertDataFrameEqual(found, spark.createDataFrame(expected, FLAT))

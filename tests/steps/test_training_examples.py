@@ -103,6 +103,12 @@ def test_shopper_features_are_those_of_the_night_before(examples):
     assert examples["q1"].recent_index == [-1, -1, -1]
 
 
+def test_takes_stand_in_their_order_with_action_and_gap_as_of_the_night_before(examples):
+    taken = [(row.taken_index, row.taken_action, row.taken_gap) for row in (examples["q0"], examples["q1"])]
+    # i0 at eight, i2 at nine: an hour later, bucket 1; both clicks, the second action of the list.
+    assert taken == [([0, 2, -1], [2, 2, 0], [0, 1, 0]), ([-1, -1, -1], [0, 0, 0], [0, 0, 0])]
+
+
 def test_a_linked_id_has_its_persons_profile_and_the_forgotten_teach_nothing(spark, build, known, examples, small_shop):
     before, _, tonight = nights(small_shop)
     links = people(spark, (before, "u2", "u1", False, None), (tonight, "u1", "u3", False, None))

@@ -2,6 +2,7 @@
 
 v_i    = normalised (P' e_i), e_i the encoder's vector of the item
 u      = normalised (sum over k of recent_weight_k * v_recent_k), 0 without recents
+         (both of tower: words; with tower: sequence they are those of towers.py, 0 without takes)
 g(u,i) = a * u.v_i + sum over f of c_f * shopper_features[i, f]
 f(q,i) = sum over f of b[class, f] * engine_features[i, f]
 score  = f + g
@@ -11,7 +12,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,7 @@ DECIMALS = 6
 # A whole catalogue in float64 would be twice as large as the embeddings themselves.
 _ROWS_AT_ONCE = 65_536
 _METADATA = "nightrank"
+_SHOPPER = "shopper_tower."
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,8 @@ class Ranker:
     engine_coefficients: b, float64 [3 classes, len(engine_features)]; b[:, 0], of base_score, is > 0.
     mean_shopper: mean of u over the training examples whose shopper has recents, float32 [dims].
     recent, recent_decay: how many recent items u is made of, and the weight of one against the item after it.
+    tower_id: of the towers (tower_artefact.py) that items' vectors are of; None: they are projected words.
+    shopper_tower: the weights of those towers that make u, by name; they are small and go with the ranker.
     """
 
     code_version: str
@@ -64,10 +69,15 @@ class Ranker:
     recent_decay: float
     engine_features: tuple[str, ...] = ENGINE_FEATURES
     shopper_features: tuple[str, ...] = SHOPPER_FEATURES
+    tower_id: str | None = None
+    shopper_tower: Mapping[str, Floats] = field(default_factory=dict)
 
 
 def item_vectors(ranker: Ranker, embeddings: ArrayLike) -> Floats:
-    """Unit vectors of items, float32 [n, dims], from their encoder vectors [n, encoder dims]; a zero row stays zero."""
+    """Unit vectors of items, float32 [n, dims], from their encoder vectors [n, encoder dims]; a zero row stays zero.
+
+    Of a ranker without towers; with them tower_artefact.tower_vectors gives them.
+    """
     return project(embeddings, ranker.projection)
 
 
@@ -75,7 +85,7 @@ def project(embeddings: ArrayLike, projection: ArrayLike) -> Floats:
     """Unit rows of embeddings @ projection, float32 [n, dims]; a zero row stays zero."""
     rows, directions = np.asarray(embeddings), np.asarray(projection, np.float64)
     starts = range(0, len(rows), _ROWS_AT_ONCE) or [0]
-    return np.concatenate([_unit(rows[at : at + _ROWS_AT_ONCE].astype(np.float64) @ directions) for at in starts])
+    return np.concatenate([unit_rows(rows[at : at + _ROWS_AT_ONCE].astype(np.float64) @ directions) for at in starts])
 
 
 def shopper_vector(vectors: ArrayLike, recent_index: ArrayLike, recent_weight: ArrayLike) -> Floats:
@@ -87,7 +97,7 @@ def shopper_vector(vectors: ArrayLike, recent_index: ArrayLike, recent_weight: A
     weight = np.where(index >= 0, np.asarray(recent_weight, np.float64), 0.0)
     recents = np.asarray(vectors, np.float64)[np.maximum(index, 0)]
     # einsum, not a matrix product: it adds up the recents in their order, alike for one shopper and for many.
-    return _unit(np.einsum("...l,...ld->...d", weight, recents))
+    return unit_rows(np.einsum("...l,...ld->...d", weight, recents))
 
 
 def shopper_scores(ranker: Ranker, shoppers: ArrayLike, vectors: ArrayLike, shopper_features: ArrayLike) -> Doubles:
@@ -118,6 +128,7 @@ def save_ranker(ranker: Ranker, path: str | Path) -> str:
 
     refuse_unusable(ranker, str(path))
     tensors = {name: np.ascontiguousarray(getattr(ranker, name), kind) for name, kind in _TENSORS.items()}
+    tensors |= {f"{_SHOPPER}{name}": np.asarray(w, "<f4", order="C") for name, w in ranker.shopper_tower.items()}
     # One metadata key: safetensors writes several in no fixed order.
     content = save(tensors, metadata={_METADATA: json.dumps(_names(ranker), sort_keys=True)})
     Path(path).write_bytes(content)
@@ -171,6 +182,9 @@ def refuse_unusable(ranker: Ranker, called: str) -> None:
         if getattr(ranker, name).shape != shape
     ]
     wrong += [f"{name}: not finite" for name in _NUMBERS if not np.isfinite(getattr(ranker, name)).all()]
+    wrong += [f"{_SHOPPER}{name}: not finite" for name, w in ranker.shopper_tower.items() if not np.isfinite(w).all()]
+    if (ranker.tower_id is None) == bool(ranker.shopper_tower):
+        wrong.append("expected tower_id and shopper_tower both or neither")
     if not wrong and not (ranker.a >= 0 and (ranker.engine_coefficients[:, 0] > 0).all()):
         wrong = ["expected a >= 0 and coefficients of base_score > 0"]
     if wrong:
@@ -188,7 +202,9 @@ _NUMBERS = (*_TENSORS, "a", "recent_decay")
 
 
 def _names(ranker: Ranker) -> dict[str, Any]:
+    tower = {} if ranker.tower_id is None else {"tower_id": ranker.tower_id}
     return {
+        **tower,
         "code_version": ranker.code_version,
         "encoder_version": ranker.encoder_version,
         "tower_night": ranker.tower_night.isoformat(),
@@ -216,10 +232,12 @@ def _from_parts(names: dict[str, Any], tensors: dict[str, Any]) -> Ranker:
             "shopper_features": tuple(names["shopper_features"]),
         },
         **{name: tensors[name] for name in _TENSORS},
+        shopper_tower={name.removeprefix(_SHOPPER): tensors[name] for name in sorted(tensors) if _SHOPPER in name},
     )
 
 
-def _unit(rows: Doubles) -> Floats:
+def unit_rows(rows: Doubles) -> Floats:
+    """The rows [..., dims] divided by their lengths and rounded, float32; a zero row stays zero."""
     norms = np.sqrt(np.einsum("...d,...d->...", rows, rows))[..., None]
     unit: Floats = np.divide(rows, norms, out=np.zeros_like(rows), where=norms > 0).round(DECIMALS).astype(np.float32)
     return unit

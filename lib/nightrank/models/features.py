@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nightrank.models.catalogue import KINDS, Catalogue, positions
+from nightrank.models.sequences import NOTHING_TAKEN, Taken
 
 # Pseudo-takes added to the sum of a kind, so that one event does not make a shopper all of one brand.
 SMOOTHING = 5.0
@@ -27,6 +28,7 @@ class Shopper:
     above (or below) what everybody takes of it.
     own, own_values: items taken before and log(1 + decayed takes). recent, recent_weights: distinct recent items,
     newest first, and their weight. near, near_weights: neighbours of the recent items, in item order.
+    taken: the last takes in order, not distinct: what a shopper tower reads.
     """
 
     tokens: Indices
@@ -37,6 +39,7 @@ class Shopper:
     recent_weights: Floats
     near: Indices
     near_weights: Floats
+    taken: Taken = NOTHING_TAKEN
 
 
 def make_shopper(
@@ -47,6 +50,7 @@ def make_shopper(
     own_item_values: Sequence[float],
     recent_item_ids: Sequence[str],
     recent_decay: float,
+    taken: Taken = NOTHING_TAKEN,
 ) -> Shopper:
     """The shopper in the catalogue's terms; tokens and items that it no longer holds are left out.
 
@@ -57,7 +61,7 @@ def make_shopper(
     decays = recent_decay ** np.arange(len(recent_item_ids), dtype=np.float64)
     recent, recent_weights = _known(catalogue.item_ids, recent_item_ids, decays)
     near, near_weights = _near(catalogue, recent, recent_weights)
-    return Shopper(tokens, shares, own, own_values, recent, recent_weights, near, near_weights)
+    return Shopper(tokens, shares, own, own_values, recent, recent_weights, near, near_weights, taken)
 
 
 def shopper_features(catalogue: Catalogue, shopper: Shopper, items: Indices) -> Floats:

@@ -70,6 +70,7 @@ def model_card(
         f"- examples: {counts}",
         f"- code version `{ranker.code_version}`, tower of night {ranker.tower_night}",
         f"- encoder version `{ranker.encoder_version}`",
+        *([f"- towers `{ranker.tower_id}`"] if ranker.tower_id else []),
         f"- sha256 `{ranker_id}`",
         "",
         *_table(figures),

@@ -26,6 +26,7 @@ class Batch:
 
     embeddings: [U, encoder dims] of those items. candidates [B, K], recents [B, L]: rows of `embeddings`.
     mask [B, K]: whether there is a candidate. recent_weight [B, L]: 0 where there is no recent item.
+    shoppers [B, dims]: u, where it is no mean of the recents.
     """
 
     embeddings: Tensor
@@ -38,6 +39,7 @@ class Batch:
     class_index: Tensor
     gains: Tensor
     slate_weight: Tensor
+    shoppers: Tensor | None = None
 
 
 class RankerModule(nn.Module):  # type: ignore[misc]  # torch is not type-checked: nn.Module is Any here
@@ -57,7 +59,9 @@ class RankerModule(nn.Module):  # type: ignore[misc]  # torch is not type-checke
     def forward(self, batch: Batch) -> Tensor:
         """Scores [B, K]; what stands where there is no candidate means nothing."""
         vectors = unit(batch.embeddings @ self.projection)
-        shoppers = unit((batch.recent_weight[..., None] * vectors[batch.recents]).sum(dim=1))
+        shoppers = batch.shoppers
+        if shoppers is None:
+            shoppers = unit((batch.recent_weight[..., None] * vectors[batch.recents]).sum(dim=1))
         cosine = (vectors[batch.candidates] * shoppers[:, None, :]).sum(dim=-1)
         named = batch.shopper_features @ (self.shopper / self.shopper_scale)
         engine = (batch.engine_features * self.engine_coefficients()[batch.class_index][:, None, :]).sum(dim=-1)
@@ -104,6 +108,7 @@ def to_batch(columns: dict[str, NDArray[Any]], embeddings: NDArray[Any]) -> Batc
         engine_features=torch.from_numpy(columns["engine_features"].reshape(size, slate, -1).astype(kind)),
         shopper_features=torch.from_numpy(columns["shopper_features"].reshape(size, slate, -1).astype(kind)),
         class_index=torch.from_numpy(columns["class_index"].astype(np.int64)),
+        shoppers=torch.from_numpy(columns["shopper"].astype(kind)) if "shopper" in columns else None,
         **floats,
     )
 
@@ -111,17 +116,19 @@ def to_batch(columns: dict[str, NDArray[Any]], embeddings: NDArray[Any]) -> Batc
 class RowScores(nn.Module):  # type: ignore[misc]  # torch is not type-checked: nn.Module is Any here
     """A trained ranker that scores rows: what MLflow registers, for whoever wants its scores without this package.
 
-    A row: class_index, engine features, shopper features, the shopper's unit vector, the item's encoder vector.
+    A row: class_index, engine features, shopper features, the shopper's unit vector, the item's encoder vector: of a
+    ranker with towers, the item's unit vector.
     """
 
     def __init__(self, ranker: Ranker) -> None:
         super().__init__()
-        self.register_buffer("projection", torch.tensor(ranker.projection))
+        dims = ranker.projection.shape[1]
+        projection = ranker.projection if ranker.tower_id is None else np.eye(dims, dtype=np.float32)
+        self.register_buffer("projection", torch.tensor(projection))
         self.register_buffer("shopper", torch.tensor(ranker.shopper_coefficients, dtype=torch.float32))
         self.register_buffer("engine", torch.tensor(ranker.engine_coefficients, dtype=torch.float32))
         self.a = ranker.a
-        encoder_dims, dims = ranker.projection.shape
-        self.widths = [1, len(ranker.engine_features), len(ranker.shopper_features), dims, encoder_dims]
+        self.widths = [1, len(ranker.engine_features), len(ranker.shopper_features), dims, len(projection)]
 
     def forward(self, rows: Tensor) -> Tensor:
         """Scores [n] of rows [n, sum of widths]."""

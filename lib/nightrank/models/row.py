@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,8 @@ from nightrank.models.artefact import Ranker
 from nightrank.models.catalogue import KINDS, Catalogue
 from nightrank.models.features import Shopper, shopper_features, tokens_of
 from nightrank.models.int8 import from_int8, to_int8
+from nightrank.models.sequences import padded
+from nightrank.models.tower_artefact import longest_of
 from nightrank.sections import RerankWeightsConfig
 
 Floats = NDArray[np.float64]
@@ -40,8 +43,24 @@ def unit_vectors(catalogue: Catalogue, items: Indices) -> NDArray[np.float32]:
     return from_int8(vectors) if vectors.dtype == np.int8 else vectors.astype(np.float32)
 
 
-def interests(catalogue: Catalogue, shoppers: Sequence[Shopper]) -> NDArray[np.float32]:
-    """float32 [shoppers, dims]: u = normalised sum of the weighted vectors of recent items; zeros without any."""
+def interests(catalogue: Catalogue, ranker: Ranker, shoppers: Sequence[Shopper]) -> NDArray[np.float32]:
+    """float32 [shoppers, dims]: unit vectors u, as the ranker's towers or its decayed means make them.
+
+    Zeros for a shopper of whom no recent item is in the catalogue.
+    """
+    return _states(catalogue, ranker, shoppers) if ranker.shopper_tower else _means(catalogue, shoppers)
+
+
+def _states(catalogue: Catalogue, ranker: Ranker, shoppers: Sequence[Shopper]) -> NDArray[np.float32]:
+    """u = state of the shopper tower after the last take."""
+    from nightrank.models.towers import last_states
+
+    items, *rest = padded([shopper.taken for shopper in shoppers], longest_of(ranker.shopper_tower))
+    return last_states(ranker.shopper_tower, partial(unit_vectors, catalogue), items, *rest)
+
+
+def _means(catalogue: Catalogue, shoppers: Sequence[Shopper]) -> NDArray[np.float32]:
+    """u = normalised sum of the weighted vectors of recent items."""
     interest = np.zeros((len(shoppers), catalogue.vectors.shape[1]), dtype=np.float32)
     for row, shopper in enumerate(shoppers):
         total = shopper.recent_weights.astype(np.float32) @ unit_vectors(catalogue, shopper.recent)
@@ -54,7 +73,7 @@ def compile_rows(
     catalogue: Catalogue, ranker: Ranker, shoppers: Sequence[Shopper], config: RerankWeightsConfig
 ) -> list[Row]:
     """The rows of some shoppers. The same shoppers in the same order give the same bits."""
-    interest = interests(catalogue, shoppers)
+    interest = interests(catalogue, ranker, shoppers)
     centred = np.where(interest.any(axis=1, keepdims=True), interest - ranker.mean_shopper.astype(np.float32), 0)
     similar = most_similar(catalogue, centred, config.similar, config.item_block)
     return [

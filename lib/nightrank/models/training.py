@@ -52,7 +52,8 @@ def train_ranker(
     """The ranker that ranks the valid fold best among the epochs; without valid examples, the last epoch's.
 
     embeddings: [items, encoder dims], rows by item_index. tower: a projection to be kept as it is; None: one is
-    learned. Raises ContractError where the loss is not a number; ConfigError where dims exceed the encoder's.
+    learned. Where examples have a column `shopper` [rows, dims], that is u. Raises ContractError where the loss is not
+    a number; ConfigError where dims exceed the encoder's.
     """
     with deterministic(settings.threads):
         start = first_projection(embeddings, settings.dims) if tower is None else tower
@@ -208,7 +209,8 @@ def _mean_shopper(examples: Pass, vectors: Floats, rows: int) -> Floats:
     """Mean unit vector over the training examples whose shopper has recents; zero without any."""
     total, count = np.zeros(vectors.shape[1]), 0
     for columns in recut(examples("train"), rows):
-        shoppers = shopper_vector(vectors, columns["recent_index"], columns["recent_weight"])
+        recents = columns["recent_index"], columns["recent_weight"]
+        shoppers = columns["shopper"] if "shopper" in columns else shopper_vector(vectors, *recents)
         total += shoppers.sum(axis=0, dtype=np.float64)
         count += int(shoppers.any(axis=1).sum())
     return (total / max(count, 1)).astype(np.float32)

@@ -15,7 +15,7 @@ from nightrank.models.artefact import Ranker
 from nightrank.models.row import Row, compile_rows
 from nightrank.steps.catalogue import Loader, share_catalogue
 from nightrank.steps.persons import persons, persons_of, under_each_id
-from nightrank.steps.shoppers import flat_shoppers, group_shoppers, read_shopper
+from nightrank.steps.shoppers import flat_shoppers, group_shoppers, read_shopper, without_takes
 
 COMPILED = (
     "user_id string, facet_weights map<string, double>, item_boosts map<string, double>, interest array<tinyint>, "
@@ -67,8 +67,9 @@ def compiled_rows(shoppers: DataFrame, catalogue: Loader, ranker: Ranker, config
     so that a rerun gives the same bits whatever the partitions.
     """
     bucket = F.pmod(F.xxhash64("user_id"), F.lit(config.rerank_weights.buckets))
+    read = shoppers if ranker.shopper_tower else without_takes(shoppers)
     return (
-        shoppers.withColumn("bucket", bucket)
+        read.withColumn("bucket", bucket)
         .groupBy("bucket")
         .applyInPandas(_compile_bucket(catalogue, ranker, config), schema=COMPILED)
     )

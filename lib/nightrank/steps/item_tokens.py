@@ -12,11 +12,15 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from nightrank.config import Config
-from nightrank.models.artefact import Ranker, item_vectors
+from nightrank.models.artefact import Floats, Ranker, item_vectors
+from nightrank.models.catalogue import positions
 from nightrank.models.codebook import assign_codes
 from nightrank.models.int8 import to_int8
 from nightrank.models.row import code_token
+from nightrank.models.tower_artefact import Towers, row_vectors
+from nightrank.models.tower_store import fetch_towers
 from nightrank.nights import Night
+from nightrank.steps.arrays import share_arrays
 from nightrank.steps.rankers import contenders
 from nightrank.tables import ITEM_TOKENS
 
@@ -38,38 +42,62 @@ def build_item_tokens(
     }
     popularity = item_neighbours.where(F.col("rank") == 0).select("item_id", F.col("weight").alias("popularity"))
     known = items.select("item_id", "facets", "content_hash").join(popularity, on="item_id", how="left")
-    parts = [_tokens_of(known, item_embeddings, rankers[version]) for version in sorted(rankers)]
+    parts = [_tokens_of(known, item_embeddings, rankers[version], config) for version in sorted(rankers)]
     nothing = items.sparkSession.createDataFrame([], ITEM_TOKENS.columns)
     return reduce(DataFrame.unionByName, parts) if parts else nothing
 
 
-def _tokens_of(items: DataFrame, item_embeddings: DataFrame, ranker: Ranker) -> DataFrame:
+def _tokens_of(items: DataFrame, item_embeddings: DataFrame, ranker: Ranker, config: Config) -> DataFrame:
     vectors = item_embeddings.where(F.col("encoder_version") == ranker.encoder_version)
     return (
         items.withColumn("popularity", F.coalesce("popularity", F.lit(0.0)))
         .join(vectors.select("content_hash", F.col("vector").alias("embedding")), on="content_hash", how="inner")
         .select("item_id", "facets", "popularity", "embedding")
-        .mapInPandas(_coded(ranker), schema=ITEM_TOKENS.columns)
+        .mapInPandas(_coded(ranker, _towers_of(items, ranker, config)), schema=ITEM_TOKENS.columns)
     )
 
 
-def _coded(ranker: Ranker) -> Callable[[Iterator[pandas.DataFrame]], Iterator[pandas.DataFrame]]:
+def _towers_of(items: DataFrame, ranker: Ranker, config: Config) -> Callable[[], Towers | None]:
+    """A loader that gives each worker the ranker's towers, mapped into memory; None: it has none."""
+    if ranker.tower_id is None:
+        return lambda: None
+    towers = fetch_towers(config, ranker.tower_id)
+    arrays = {name: values for name, values in vars(towers).items() if name != "shopper"}
+    shared = share_arrays(items, arrays)
+    return lambda: Towers(**shared())  # type: ignore[arg-type]  # the names are Towers' own fields
+
+
+def _coded(
+    ranker: Ranker, towers_of: Callable[[], Towers | None]
+) -> Callable[[Iterator[pandas.DataFrame]], Iterator[pandas.DataFrame]]:
     def coded(batches: Iterator[pandas.DataFrame]) -> Iterator[pandas.DataFrame]:
+        towers = towers_of()
         for batch in batches:
-            rows = [_coded_item(ranker, row) for row in batch.itertuples(index=False)]
+            vectors = _vectors(ranker, towers, batch)
+            told = zip(batch.itertuples(index=False), vectors, strict=True)
+            rows = [_coded_item(ranker, row, vector) for row, vector in told]
             yield pandas.DataFrame(rows, columns=ITEM_TOKENS.columns.names)
 
     return coded
 
 
-def _coded_item(ranker: Ranker, row: tuple[str, NDArray[np.object_], float, NDArray[np.float32]]) -> tuple[object, ...]:
-    """One item at a time: a product of many rows at once would differ in its last bits with the size of the batch."""
-    item_id, facets, popularity, embedding = row
-    vector = item_vectors(ranker, np.asarray(embedding, dtype=np.float32)[None, :])
-    codes = assign_codes(vector, ranker.codebook)[0]
+def _vectors(ranker: Ranker, towers: Towers | None, batch: pandas.DataFrame) -> list[Floats]:
+    """The vector of each item, one at a time: a product of many would differ in its last bits with their number."""
+    texts = [np.asarray(embedding, dtype=np.float32)[None, :] for embedding in batch["embedding"]]
+    if towers is None:
+        return [item_vectors(ranker, text)[0] for text in texts]
+    rows = positions(towers.item_ids, batch["item_id"].to_numpy(np.str_))
+    return [row_vectors(towers, rows[n : n + 1], text)[0] for n, text in enumerate(texts)]
+
+
+def _coded_item(
+    ranker: Ranker, row: tuple[str, NDArray[np.object_], float, NDArray[np.float32]], vector: Floats
+) -> tuple[object, ...]:
+    item_id, facets, popularity, _ = row
+    codes = assign_codes(vector[None, :], ranker.codebook)[0]
     tokens = [code_token(ranker.code_version, level, int(code)) for level, code in enumerate(codes)]
-    told = prior(ranker, vector[0], popularity)
-    return item_id, ranker.code_version, [*tokens, *facets], told, to_int8(vector[0])
+    told = prior(ranker, vector, popularity)
+    return item_id, ranker.code_version, [*tokens, *facets], told, to_int8(vector)
 
 
 def prior(ranker: Ranker, vector: NDArray[np.float32], popularity: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -12,15 +13,26 @@ from pyspark.sql import functions as F
 
 from nightrank.config import Config
 from nightrank.errors import ContractError
-from nightrank.models.artefact import Floats, Ranker, code_version
+from nightrank.models.artefact import Ranker, code_version
 from nightrank.nights import Night
 from nightrank.steps.arrays import collect_arrays
 from nightrank.steps.encoders import with_encoder_in_force
 from nightrank.steps.item_order import item_order
-from nightrank.steps.petastorm_feed import Feed, feed_folder, petastorm_feed
-from nightrank.steps.tower import Tower, code_figures, fitted_tower, standing_tower
+from nightrank.steps.petastorm_feed import NUMERIC, Feed, feed_folder, petastorm_feed
+from nightrank.steps.sequences import FOLD, TAKEN, longest_read, sequences
+from nightrank.steps.tower import (
+    Known,
+    Tower,
+    code_figures,
+    fitted_tower,
+    last_tower,
+    sequence_tower,
+    standing_tower,
+    vectors_of,
+)
 from nightrank.tables import CLASSES, RANKER_RUNS
 
+log = logging.getLogger("nightrank")
 NO_RANKER = "none"
 
 
@@ -30,24 +42,33 @@ def build_ranker_runs(
     item_embeddings: DataFrame,
     ranker_runs: DataFrame,
     encoder_runs: DataFrame,
+    user_profiles: DataFrame,
+    people: DataFrame,
     night: Night,
     config: Config,
 ) -> DataFrame:
     """One row: the ranker trained on tonight's examples, status 'trained'; or 'skipped' and why none was.
 
     Tower and codebook are the last ranker's (of `ranker_runs`, earlier nights) until `standing_tower` says otherwise.
+    user_profiles: the snapshot before the examples, whose sequences towers learn from: so the ranker's coefficients
+    are not fitted to takes that the towers know by heart. people: tonight's. Neither is read where words do.
     """
     from nightrank.models.encoder import encoder_version
 
     version = encoder_version(with_encoder_in_force(encoder_runs, config).item_embeddings)
-    with petastorm_feed(training_examples, feed_folder(config)) as feed:
+    columns = (*NUMERIC, *(TAKEN if longest_read(config) else ()))
+    with petastorm_feed(training_examples, feed_folder(config), columns=columns) as feed:
         known = {"encoder_version": version, **{f"{fold}_examples": rows for fold, rows in feed.rows.items()}}
         if reason := _why_not(feed, config):
             row = {"status": "skipped", "reason": reason, "ranker_id": NO_RANKER, **known}
         else:
-            embeddings = _catalogue(items, item_embeddings, version, config)
+            catalogue = _catalogue(items, item_embeddings, version, config)
             tower = standing_tower(ranker_runs, version, night, config)
-            row = {"status": "trained", **_train(feed, embeddings, tower, version, night, config), **known}
+            if longest_read(config) and (tower is None or tower.towers is None):
+                learned = sequences(user_profiles, people, catalogue.item_ids, config)
+                last = last_tower(ranker_runs, version, config)
+                tower = _learned_tower(learned, catalogue, last, night, config) or tower
+            row = {"status": "trained", **_train(feed, catalogue, tower, version, night, config), **known}
     values = tuple(map(row.get, RANKER_RUNS.columns.names))
     return training_examples.sparkSession.createDataFrame([values], RANKER_RUNS.columns)
 
@@ -72,8 +93,25 @@ def _why_not(feed: Feed, config: Config) -> str | None:
     return None if any(list(gains)) else "no training example has a gain"
 
 
-def _catalogue(items: DataFrame, item_embeddings: DataFrame, version: str, config: Config) -> Floats:
-    """Encoder vectors of tonight's items, float32 [items, encoder dims], rows by item_index.
+def _learned_tower(
+    learned: DataFrame, catalogue: Known, last: Tower | None, night: Night, config: Config
+) -> Tower | None:
+    """The tower fitted to these sequences, from where the last one ended; None where they are too few."""
+    from nightrank.models.tower_training import train_towers
+
+    settings = config.ranker_runs
+    with petastorm_feed(learned, feed_folder(config), (FOLD,), ("example_order", *TAKEN)) as feed:
+        if feed.rows[FOLD] < settings.sequence.min_shoppers:
+            log.warning("tower=words shoppers=%d fewer than ranker_runs.sequence.min_shoppers", feed.rows[FOLD])
+            return None
+        start = last.towers if last else None
+        towers, losses = train_towers(feed.examples, catalogue.item_ids, catalogue.embeddings, settings, start)
+    log.info("tower=sequence shoppers=%d loss=%s", feed.rows[FOLD], " ".join(f"{loss:.4f}" for loss in losses))
+    return sequence_tower(towers, catalogue, night, config)
+
+
+def _catalogue(items: DataFrame, item_embeddings: DataFrame, version: str, config: Config) -> Known:
+    """Tonight's items and their encoder vectors.
 
     Raises ContractError where an item has no vector: the rows would not be those that training_examples numbered.
     """
@@ -83,33 +121,33 @@ def _catalogue(items: DataFrame, item_embeddings: DataFrame, version: str, confi
         item_order(items)
         .join(texts, on="item_id", how="inner")
         .join(latest.agg(F.min_by("vector", "run_date").alias("vector")), on="content_hash", how="left")
-        .select("item_index", F.coalesce("vector", F.array().cast("array<float>")).alias("vector")),
+        .select("item_index", "item_id", F.coalesce("vector", F.array().cast("array<float>")).alias("vector")),
         config.ranker_runs.max_items,
         "vectors of the catalogue",
         "ranker_runs.max_items",
         ["item_index"],
-    )["vector"]
-    lengths = sorted({len(vector) for vector in found})
+    )
+    lengths = sorted({len(vector) for vector in found["vector"]})
     if len(lengths) != 1 or not lengths[0]:
         raise ContractError(
             f"A ranker cannot be trained: expected a vector of one length by encoder {version} for every item, found "
             f"lengths {lengths}. Run the stage item_embeddings of this night again."
         )
-    return np.stack(list(found)).astype(np.float32)
+    return Known(found["item_id"].astype(np.str_), np.stack(list(found["vector"])).astype(np.float32))
 
 
 def _train(
-    feed: Feed, embeddings: Floats, tower: Tower | None, version: str, night: Night, config: Config
+    feed: Feed, catalogue: Known, tower: Tower | None, version: str, night: Night, config: Config
 ) -> dict[str, Any]:
     """What the row says of a ranker that is trained, kept in the lake and registered."""
     from nightrank.models.registry import Training, keep_ranker, log_ranker
-    from nightrank.models.training import train_ranker
 
     settings = config.ranker_runs
-    trained = train_ranker(feed.examples, embeddings, settings, tower.projection if tower else None)
-    tower = tower or fitted_tower(trained.projection, embeddings, night, config)
+    trained = _fitted(feed, catalogue, tower, config)
+    tower = tower or fitted_tower(trained.projection, catalogue.embeddings, night, config)
     ranker = _ranker(trained, tower, version, config)
-    coefficients, metrics = _coefficients(ranker), {**trained.metrics, **code_figures(tower, embeddings, config)}
+    figures = code_figures(tower, vectors_of(tower, catalogue), config)
+    coefficients, metrics = _coefficients(ranker), {**trained.metrics, **figures}
     params = {**settings.model_dump(exclude={"feed_folder", "threads"}), "encoder_version": version}
     ranker_id = keep_ranker(config, ranker)
     told = Training(night.run_date, params, trained.curves, {**metrics, **coefficients}, feed.rows)
@@ -125,6 +163,19 @@ def _train(
     }
 
 
+def _fitted(feed: Feed, catalogue: Known, tower: Tower | None, config: Config) -> Any:
+    """What training learns: everything, or the coefficients on top of a tower that stands."""
+    from nightrank.models.tower_examples import with_shoppers
+    from nightrank.models.training import train_ranker
+
+    settings = config.ranker_runs
+    if tower is None or tower.towers is None:
+        return train_ranker(feed.examples, catalogue.embeddings, settings, tower.projection if tower else None)
+    vectors = vectors_of(tower, catalogue)
+    examples = with_shoppers(feed.examples, tower.towers, vectors, settings.threads)
+    return train_ranker(examples, vectors, settings, np.eye(settings.dims, dtype=np.float32))
+
+
 def _ranker(trained: Any, tower: Tower, version: str, config: Config) -> Ranker:
     return Ranker(
         code_version=code_version(tower.projection, tower.codebook),
@@ -138,6 +189,8 @@ def _ranker(trained: Any, tower: Tower, version: str, config: Config) -> Ranker:
         mean_shopper=trained.mean_shopper,
         recent=config.training_examples.recent,
         recent_decay=config.training_examples.recent_decay,
+        tower_id=tower.tower_id,
+        shopper_tower=tower.towers.shopper if tower.towers else {},
     )
 
 

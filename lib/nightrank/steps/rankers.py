@@ -58,8 +58,12 @@ def champion_id(promotions: DataFrame) -> str | None:
 
 
 def load_ranker_of(ranker_runs: DataFrame, ranker_id: str, config: Config) -> Ranker:
-    """The ranker with that id, verified by sha256. Raises ContractError where its artefact is missing or altered."""
+    """The ranker with that id, verified by sha256. Raises ContractError where its artefact is missing or altered.
+
+    Or where the towers that its items' vectors are of are missing.
+    """
     from nightrank.models.registry import fetch_ranker
+    from nightrank.models.tower_store import refuse_missing_towers
 
     wanted = (
         ranker_runs.where(F.col("ranker_id") == ranker_id).select("artefact_uri").distinct().orderBy("artefact_uri")
@@ -67,7 +71,10 @@ def load_ranker_of(ranker_runs: DataFrame, ranker_id: str, config: Config) -> Ra
     found = collect_arrays(wanted.limit(1), 1, "artefacts of one ranker")
     if not len(found["artefact_uri"]):
         raise ContractError(f"Ranker {ranker_id} is not in table 'ranker_runs': its night was removed. Train again.")
-    return fetch_ranker(config, str(found["artefact_uri"][0]), ranker_id)
+    ranker = fetch_ranker(config, str(found["artefact_uri"][0]), ranker_id)
+    if ranker.tower_id:
+        refuse_missing_towers(config, ranker.tower_id)
+    return ranker
 
 
 def _load_or_say(ranker_runs: DataFrame, ranker_id: str, config: Config) -> Ranker | None:

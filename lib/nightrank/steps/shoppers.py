@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from nightrank.config import Config
 from nightrank.models.catalogue import Catalogue
 from nightrank.models.features import Shopper, make_shopper
+from nightrank.models.sequences import ACTIONS, Taken, make_taken
 from nightrank.steps.folding import decayed
 
 FLAT = (
     "user_id string, as_of date, evidence bigint, segment string, affinity_tokens array<string>, "
     "affinity_values array<double>, own_item_ids array<string>, own_item_values array<double>, "
-    "recent_item_ids array<string>"
+    "recent_item_ids array<string>, taken_item_ids array<string>, taken_actions array<int>, taken_hours array<bigint>"
 )
 # The columns of profiles that are made flat.
 FLATTENED = ("user_id", "affinities", "own_items", "recent", "events", "segment")
@@ -26,7 +29,8 @@ COLUMNS = tuple(column.split()[0] for column in FLAT.split(", "))
 def flat_shoppers(profiles: DataFrame, config: Config) -> DataFrame:
     """One row a profile and as_of date, in COLUMNS: values decayed to as_of, recent items distinct, newest first.
 
-    profiles: columns of user_profiles and `as_of`. evidence is the number of events behind the profile.
+    profiles: columns of user_profiles and `as_of`. evidence is the number of events behind the profile. taken_…: the
+    takes in order, see taken_columns.
     """
     half_life = config.user_profiles.half_life_nights
 
@@ -44,7 +48,24 @@ def flat_shoppers(profiles: DataFrame, config: Config) -> DataFrame:
         F.col("own_items.item_id").alias("own_item_ids"),
         values("own_items").alias("own_item_values"),
         recent.alias("recent_item_ids"),
+        *taken_columns(),
     )
+
+
+def taken_columns() -> tuple[Column, Column, Column]:
+    """Of a profile's `recent`, oldest first: ids of the items, indices of the actions, whole hours since 1970."""
+    takes = F.reverse("recent")
+    known = F.array(*map(F.lit, ACTIONS))
+    # array_position counts from 1 and is 0 where there is none: sequences.action_index.
+    actions = F.transform(takes, lambda take: F.array_position(known, take["action"]).cast("int"))
+    hours = F.transform(takes, lambda take: F.floor(F.unix_seconds(take["ts"]) / 3600))
+    return takes["item_id"].alias("taken_item_ids"), actions.alias("taken_actions"), hours.alias("taken_hours")
+
+
+def without_takes(shoppers: DataFrame) -> DataFrame:
+    """The flat shoppers with nothing in taken_…: where no tower reads it, Spark does not carry it either."""
+    kinds = {name: shoppers.schema[name].dataType for name in shoppers.columns if name.startswith("taken_")}
+    return shoppers.withColumns({name: F.array().cast(kind) for name, kind in kinds.items()})
 
 
 def unwanted_items(config: Config) -> Column:
@@ -72,7 +93,16 @@ def group_shoppers(segments: DataFrame) -> DataFrame:
         nothing.alias("own_item_ids"),
         F.array().cast("array<double>").alias("own_item_values"),
         F.coalesce("recent_item_ids", nothing).alias("recent_item_ids"),
+        *_taken_by_nobody("recent_item_ids"),
     )
+
+
+def _taken_by_nobody(most_taken: str) -> tuple[Column, Column, Column]:
+    """The group's items, the most taken last, as if taken by no known action and at once."""
+    ids = F.reverse(F.coalesce(most_taken, F.array().cast("array<string>")))
+    zeros = F.transform(ids, lambda _: F.lit(0))
+    hours = zeros.cast("array<bigint>")
+    return ids.alias("taken_item_ids"), zeros.alias("taken_actions"), hours.alias("taken_hours")
 
 
 def read_shopper(catalogue: Catalogue, row: Any, recent_decay: float) -> Shopper:
@@ -85,7 +115,13 @@ def read_shopper(catalogue: Catalogue, row: Any, recent_decay: float) -> Shopper
         _listed(row.own_item_values),
         _listed(row.recent_item_ids),
         recent_decay,
+        read_taken(catalogue.item_ids, row),
     )
+
+
+def read_taken(item_ids: NDArray[np.str_], row: Any) -> Taken:
+    """The takes of one row of the columns of taken_columns, as pandas gives it; item_ids: the catalogue's, sorted."""
+    return make_taken(item_ids, _listed(row.taken_item_ids), _listed(row.taken_actions), _listed(row.taken_hours))
 
 
 def _listed(values: Sequence[Any] | None) -> Sequence[Any]:

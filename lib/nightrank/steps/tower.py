@@ -1,4 +1,4 @@
-"""The item tower and its codebook: fitted on a schedule, frozen between, and looked at every night."""
+"""The tower and its codebook: fitted on a schedule, frozen between, and looked at every night."""
 
 from __future__ import annotations
 
@@ -7,16 +7,19 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 import numpy as np
+from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from nightrank.config import Config
 from nightrank.errors import ContractError
-from nightrank.models.artefact import Floats, code_version, project
+from nightrank.models.artefact import Doubles, Floats, code_version, project
 from nightrank.models.coding import Coding, coding, drift
 from nightrank.models.row import code_token
+from nightrank.models.tower_artefact import Towers, longest_of, takes_of, tower_vectors
 from nightrank.nights import Night
 from nightrank.steps.arrays import collect_arrays
+from nightrank.steps.sequences import longest_read
 
 log = logging.getLogger("nightrank")
 FITTED_ERROR = "code_error_fitted"
@@ -26,60 +29,107 @@ FITTED_ERROR = "code_error_fitted"
 class Tower:
     """Projection and codebook of items, the night that they were fitted in, and the codes' error in that night.
 
-    error None: the row that the tower comes from does not tell it.
+    error None: the row that the tower comes from does not tell it. towers, tower_id: where vectors are not projected
+    words; the projection is then theirs.
     """
 
     projection: Floats
     codebook: Floats
     night: date
     error: float | None
+    towers: Towers | None = None
+    tower_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Known:
+    """Tonight's items in order of item_index: item_ids [n] sorted, embeddings [n, encoder dims]."""
+
+    item_ids: NDArray[np.str_]
+    embeddings: Floats
 
 
 def standing_tower(ranker_runs: DataFrame, version: str, night: Night, config: Config) -> Tower | None:
     """The last ranker's tower; None where it is to be fitted anew.
 
-    That is: there is none, it is `codebook_every` nights old, the encoder or a size has changed, or its file is gone.
+    That is: there is none, it is `codebook_every` nights old, the encoder or a size has changed, its file is gone, or
+    it learned from sequences and none is to do so any more.
     """
-    from nightrank.models.registry import fetch_ranker
-
     settings = config.ranker_runs
     oldest = night.run_date - timedelta(days=settings.codebook_every - 1)
+    last = last_tower(ranker_runs, version, config)
+    if last is None or last.night < oldest:
+        return None
+    if last.towers is not None and longest_of(last.towers.shopper) != longest_read(config):
+        return None
+    return last if last.codebook.shape == (settings.levels, settings.codes, settings.dims) else None
+
+
+def last_tower(ranker_runs: DataFrame, version: str, config: Config) -> Tower | None:
+    """The last ranker's tower, however old; None where there is none of that encoder version or its file is gone."""
+    from nightrank.models.registry import fetch_ranker
+    from nightrank.models.tower_store import fetch_towers
+
     last = ranker_runs.where(F.col("status") == "trained").orderBy(F.col("run_date").desc(), "ranker_id").limit(1)
-    young = last.where((F.col("tower_night") >= F.lit(oldest)) & (F.col("encoder_version") == version))
     fitted_error = F.try_element_at("metrics", F.lit(FITTED_ERROR)).alias("fitted_error")
-    found = collect_arrays(young.select("ranker_id", "artefact_uri", fitted_error), 1, "last rankers")
+    same_words = last.where(F.col("encoder_version") == version)
+    found = collect_arrays(same_words.select("ranker_id", "artefact_uri", fitted_error), 1, "last rankers")
     if not len(found["ranker_id"]):
         return None
     try:
         ranker = fetch_ranker(config, str(found["artefact_uri"][0]), str(found["ranker_id"][0]))
+        towers = fetch_towers(config, ranker.tower_id) if ranker.tower_id else None
     except ContractError as gone:
         log.warning("tower=refitted reason=%s", gone)
         return None
-    same = ranker.codebook.shape == (settings.levels, settings.codes, settings.dims)
     told = float(found["fitted_error"][0])  # NaN for NULL
     error = None if np.isnan(told) else told
-    return Tower(ranker.projection, ranker.codebook, ranker.tower_night, error) if same else None
+    return Tower(ranker.projection, ranker.codebook, ranker.tower_night, error, towers, ranker.tower_id)
 
 
 def fitted_tower(projection: Floats, embeddings: Floats, night: Night, config: Config) -> Tower:
     """The tower with that projection [encoder dims, dims] and a codebook fitted to the items' embeddings."""
-    from nightrank.models.codebook import fit_codebook
-
-    settings = config.ranker_runs
     vectors = project(embeddings, projection)
-    known = vectors[vectors.any(axis=1)]
-    codebook = fit_codebook(known, None, settings.levels, settings.codes, settings.seed)
+    codebook = _codebook(vectors, None, config)
     return Tower(projection, codebook, night.run_date, coding(vectors, codebook).error)
 
 
-def code_figures(tower: Tower, embeddings: Floats, config: Config) -> dict[str, float]:
-    """How the tower's codes serve tonight's items, also in the log.
+def sequence_tower(towers: Towers, items: Known, night: Night, config: Config) -> Tower:
+    """The tower of those towers, kept in the lake, with a codebook of tonight's items as they see them.
+
+    An item counts by the root of its takes: without, codes go to what nobody takes; in full, to a few best sellers.
+    """
+    from nightrank.models.tower_store import keep_towers
+
+    vectors = tower_vectors(towers, items.item_ids, items.embeddings)
+    codebook = _codebook(vectors, np.sqrt(takes_of(towers, items.item_ids) + 1), config)
+    error = coding(vectors, codebook).error
+    return Tower(towers.projection, codebook, night.run_date, error, towers, keep_towers(config, towers))
+
+
+def vectors_of(tower: Tower, items: Known) -> Floats:
+    """Unit vectors of items, float32 [n, dims], as the tower sees them."""
+    if tower.towers is None:
+        return project(items.embeddings, tower.projection)
+    return tower_vectors(tower.towers, items.item_ids, items.embeddings)
+
+
+def _codebook(vectors: Floats, weights: Doubles | None, config: Config) -> Floats:
+    from nightrank.models.codebook import fit_codebook
+
+    settings, known = config.ranker_runs, vectors.any(axis=1)
+    counted = None if weights is None else weights[known]
+    return fit_codebook(vectors[known], counted, settings.levels, settings.codes, settings.seed)
+
+
+def code_figures(tower: Tower, vectors: Floats, config: Config) -> dict[str, float]:
+    """How the tower's codes serve tonight's items of these vectors [n, dims], also in the log.
 
     code_error, code_explained: see Coding. code_largest_share: of one code, in fair shares; codes_crowded: how many
     hold too much. code_error_fitted, code_drift: the error in the night of the fit, and the growth since.
     refit_proposed: 1.0 where that is more than ranker_runs.refit_drift.
     """
-    found = coding(project(embeddings, tower.projection), tower.codebook)
+    found = coding(vectors, tower.codebook)
     grown = {} if tower.error is None else {FITTED_ERROR: tower.error, "code_drift": drift(found.error, tower.error)}
     figures = {
         "code_error": found.error,

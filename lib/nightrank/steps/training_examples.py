@@ -25,8 +25,9 @@ from nightrank.steps.catalogue import Loader, share_catalogue
 from nightrank.steps.consent import not_forgotten
 from nightrank.steps.encoders import with_encoder_in_force
 from nightrank.steps.persons import profiles_by_id, with_relatives
+from nightrank.steps.sequences import longest_read, taken_arrays
 from nightrank.steps.shoppers import COLUMNS as SHOPPER_COLUMNS
-from nightrank.steps.shoppers import FLATTENED, flat_shoppers, read_shopper
+from nightrank.steps.shoppers import FLATTENED, flat_shoppers, read_shopper, without_takes
 from nightrank.steps.slates import class_index, flat_slates
 from nightrank.steps.user_profiles import profiles_as_of
 from nightrank.tables import TRAINING_EXAMPLES
@@ -75,7 +76,7 @@ def build_training_examples(
         .withColumn("class_index", class_index(F.col("query_class")))
     )
     padded = examples.select(*_needed()).mapInPandas(
-        _padded_examples(catalogue, config.training_examples), schema=TRAINING_EXAMPLES.columns
+        _padded_examples(catalogue, config.training_examples, longest_read(config)), schema=TRAINING_EXAMPLES.columns
     )
     fold = F.when(F.col("searched_on") == F.lit(night.run_date - ONE_DAY), F.lit(VALID)).otherwise(F.lit(TRAIN))
     return padded.withColumn("fold", fold).withColumn("example_order", F.xxhash64("query_id"))
@@ -93,7 +94,8 @@ def _shoppers_as_of(
 ) -> DataFrame:
     asked = with_relatives(slates.select("user_id", "as_of").distinct(), people)
     profiles = profiles_as_of(user_profiles, events, asked, config, FLATTENED)
-    return flat_shoppers(profiles_by_id(profiles, people, config), config)
+    shoppers = flat_shoppers(profiles_by_id(profiles, people, config), config)
+    return shoppers if longest_read(config) else without_takes(shoppers)
 
 
 def _needed() -> list[str]:
@@ -103,21 +105,24 @@ def _needed() -> list[str]:
 
 
 def _padded_examples(
-    catalogue: Loader, config: TrainingExamplesConfig
+    catalogue: Loader, config: TrainingExamplesConfig, longest: int
 ) -> Callable[[Iterator[pandas.DataFrame]], Iterator[pandas.DataFrame]]:
     columns = TRAINING_EXAMPLES.columns.names
 
     def padded_examples(batches: Iterator[pandas.DataFrame]) -> Iterator[pandas.DataFrame]:
         items = catalogue()
         for batch in batches:
-            rows = [_padded_example(items, row, config) for row in batch.itertuples(index=False)]
+            rows = [_padded_example(items, row, config, longest) for row in batch.itertuples(index=False)]
             yield pandas.DataFrame([row for row in rows if row is not None], columns=columns)
 
     return padded_examples
 
 
-def _padded_example(items: Catalogue, row: Any, config: TrainingExamplesConfig) -> dict[str, Any] | None:
-    """One example, or None where no organic item of the slate that the catalogue knows was taken."""
+def _padded_example(items: Catalogue, row: Any, config: TrainingExamplesConfig, longest: int) -> dict[str, Any] | None:
+    """One example, or None where no organic item of the slate that the catalogue knows was taken.
+
+    longest: how many takes a tower reads; 0: none does.
+    """
     index, base, gains = _chosen(items, row, config.slate)
     if not (gains > 0).any():
         return None
@@ -137,6 +142,7 @@ def _padded_example(items: Catalogue, row: Any, config: TrainingExamplesConfig) 
         "gains": np.pad(gains, (0, pad)).astype(np.float32),
         "recent_index": _first(shopper.recent, config.recent, -1).astype(np.int32),
         "recent_weight": _first(shopper.recent_weights, config.recent, 0).astype(np.float32),
+        **taken_arrays(shopper.taken, longest),
         "slate_weight": np.float32(1.0),
     }
 

@@ -1,0 +1,196 @@
+"""Towers: what a state may know, the softmax as its formula, equal bits, and planted habits that come back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+
+from nightrank.errors import ContractError
+from nightrank.models.batches import Columns
+from nightrank.models.sampled_softmax import draw_negatives, log_popularity, sampled_softmax
+from nightrank.models.sequences import GAPS
+from nightrank.models.tower_artefact import Towers, tower_vectors
+from nightrank.models.tower_examples import with_shoppers
+from nightrank.models.tower_training import train_towers
+from nightrank.models.towers import ItemTower, ShopperTower, last_states
+from nightrank.models.training import Pass
+from nightrank.sections import RankerRunsConfig, SequenceConfig
+
+ITEMS, ENCODER, LONGEST = 30, 12, 8
+SIZES = {"layers": 1, "heads": 2, "width": 16, "longest": LONGEST, "dropout": 0.0, "input_dropout": 0.0, "hidden": 0.0}
+SEQUENCE = SequenceConfig(**SIZES, id_dropout=0.3, epochs=8, batch=32, learning_rate=3e-2)  # type: ignore[arg-type]
+SETTINGS = RankerRunsConfig(dims=8, sequence=SEQUENCE)
+IDS = np.array([f"i{n:02}" for n in range(ITEMS)])
+
+
+def embeddings() -> np.ndarray:
+    return np.random.default_rng(1).normal(size=(ITEMS, ENCODER)).astype(np.float32)
+
+
+def habits(rows: int = 300) -> Columns:
+    """After item n comes item n + 1; each shopper begins anywhere and takes three to eight."""
+    random = np.random.default_rng(2)
+    begun = (random.integers(0, ITEMS, rows)[:, None] + np.arange(LONGEST)) % ITEMS
+    there = np.arange(LONGEST) < random.integers(3, LONGEST + 1, rows)[:, None]
+    zeros = np.zeros((rows, LONGEST), np.int32)
+    return {
+        "taken_index": np.where(there, begun, -1).astype(np.int32),
+        "taken_action": zeros + 2,
+        "taken_gap": zeros + 3,
+    }
+
+
+def passes(rows: Columns, parts: int = 1) -> Pass:
+    def sequences(_: str) -> Iterator[Columns]:
+        for part in range(parts):
+            yield {name: np.array_split(column, parts)[part] for name, column in rows.items()}
+
+    return sequences
+
+
+@pytest.fixture(scope="module")
+def towers() -> Towers:
+    found, losses = train_towers(passes(habits()), IDS, embeddings(), SETTINGS)
+    assert losses[-1] < losses[0]
+    return found
+
+
+def followers(towers: Towers, vectors: np.ndarray) -> np.ndarray:
+    """The item that each item's taker is closest to, the item itself aside."""
+    read = np.arange(ITEMS)[:, None]
+    shoppers = last_states(towers.shopper, vectors.__getitem__, read, np.full_like(read, 2), np.zeros_like(read))
+    scores = shoppers @ vectors.T
+    np.fill_diagonal(scores, -np.inf)
+    return np.asarray(scores.argmax(axis=1))
+
+
+def test_planted_habits_are_recovered_with_ids_and_from_text_alone(towers: Towers) -> None:
+    after = (np.arange(ITEMS) + 1) % ITEMS
+    assert (followers(towers, tower_vectors(towers, IDS, embeddings())) == after).mean() > 0.9
+    as_if_new = np.char.add("new", IDS)
+    assert (followers(towers, tower_vectors(towers, as_if_new, embeddings())) == after).mean() > 0.5
+
+
+def test_the_same_sequences_give_the_same_bits_however_they_are_cut(towers: Towers) -> None:
+    torch.manual_seed(99)
+    before = torch.get_rng_state()
+    other, _ = train_towers(passes(habits(), parts=7), IDS, embeddings(), SETTINGS)
+    assert bool((torch.get_rng_state() == before).all()), "training must leave the program's random state alone"
+    for name in ("ids", "bias", "takes", "centre", "projection"):
+        np.testing.assert_array_equal(getattr(other, name), getattr(towers, name), err_msg=name)
+    assert other.shopper.keys() == towers.shopper.keys()
+    for name, values in towers.shopper.items():
+        np.testing.assert_array_equal(other.shopper[name], values, err_msg=name)
+    reseeded = SETTINGS.model_copy(update={"seed": 8, "sequence": SEQUENCE.model_copy(update={"epochs": 1})})
+    assert (train_towers(passes(habits()), IDS, embeddings(), reseeded)[0].ids != towers.ids).any()
+
+
+def test_a_warm_start_begins_where_the_last_fit_ended(towers: Towers) -> None:
+    short = SETTINGS.model_copy(update={"sequence": SEQUENCE.model_copy(update={"epochs": 1})})
+    _, cold = train_towers(passes(habits()), IDS, embeddings(), short)
+    _, warm = train_towers(passes(habits()), IDS, embeddings(), short, towers)
+    assert warm[0] < 0.5 * cold[0]
+    other_size = short.model_copy(update={"dims": 4})
+    assert train_towers(passes(habits()), IDS, embeddings(), other_size, towers)[0].ids.shape == (ITEMS, 4)
+
+
+def test_what_cannot_be_learned_from_is_refused() -> None:
+    once = {name: column[:, :1] for name, column in habits().items()}
+    with pytest.raises(ContractError, match="expected shoppers with two takes or more, found none"):
+        train_towers(passes(once), IDS, embeddings(), SETTINGS)
+    broken = embeddings()
+    broken[3, 0] = np.nan
+    with pytest.raises(ContractError, match="expected a finite loss, found nan in epoch 1"):
+        train_towers(passes(habits()), IDS, broken, SETTINGS)
+
+
+def test_the_item_tower_is_the_sum_of_id_and_projected_text_at_length_one(towers: Towers) -> None:
+    given = embeddings()
+    module = ItemTower(towers.centre, towers.bias, 8).eval()
+    with torch.no_grad():
+        module.ids.weight.copy_(torch.from_numpy(towers.ids))
+        module.projection.weight.copy_(torch.from_numpy(towers.projection.T.copy()))
+        rows = torch.arange(ITEMS)
+        found = module(rows, torch.from_numpy(given)).numpy()
+        of_new = module(torch.full((ITEMS,), -1), torch.from_numpy(given)).numpy()
+    text = (given - towers.centre) @ towers.projection
+    for vectors, raw in ((found, text + towers.ids), (of_new, text)):
+        np.testing.assert_allclose(vectors, raw / np.linalg.norm(raw, axis=1, keepdims=True), atol=1e-5)
+    np.testing.assert_allclose(tower_vectors(towers, IDS, given), found, atol=1e-5)
+    np.testing.assert_allclose(tower_vectors(towers, np.char.add("new", IDS), given), of_new, atol=1e-5)
+    alone = [tower_vectors(towers, IDS[n : n + 1], given[n : n + 1]) for n in range(ITEMS)]
+    np.testing.assert_array_equal(np.concatenate(alone), tower_vectors(towers, IDS, given))
+
+
+def test_a_state_knows_nothing_of_later_takes() -> None:
+    torch.manual_seed(0)
+    tower = ShopperTower(8, 2, 2, 16, LONGEST).double().eval()
+    vectors = torch.randn(2, LONGEST, 8, dtype=torch.float64)
+    action, gap = torch.randint(0, 9, (2, 2, LONGEST)).unbind()
+    changed = vectors.clone(), action.clone(), gap.clone()
+    changed[0][:, 5:], changed[1][:, 5:], changed[2][:, 5:] = 7.0, 9, GAPS - 1
+    with torch.no_grad():
+        one, other = tower(vectors, action, gap), tower(*changed)
+    np.testing.assert_allclose(one[:, :5], other[:, :5], atol=1e-12)
+    assert np.abs((one[:, 5:] - other[:, 5:]).numpy()).min() > 0
+    np.testing.assert_allclose(one.norm(dim=-1), 1.0, atol=1e-12)
+
+
+def test_a_shopper_s_vector_depends_on_no_padding_nor_batch_and_is_zero_without_takes(towers: Towers) -> None:
+    index = habits(20)["taken_index"].astype(np.int64)
+    index[4] = -1
+    vectors = tower_vectors(towers, IDS, embeddings()).__getitem__
+    rest = (np.full_like(index, 2), np.full_like(index, 3))
+    together = last_states(towers.shopper, vectors, index, *rest)
+    one_by_one = [
+        last_states(towers.shopper, vectors, *(part[row : row + 1, :length] for part in (index, *rest)))
+        for row, length in enumerate((index >= 0).sum(axis=1))
+    ]
+    np.testing.assert_array_equal(np.concatenate(one_by_one), together)
+    assert not together[4].any()
+    np.testing.assert_allclose(np.linalg.norm(np.delete(together, 4, axis=0), axis=1), 1.0, atol=1e-5)
+
+
+def test_the_sampled_softmax_is_its_formula_and_its_gradient_fits() -> None:
+    taken = torch.tensor([1.0, 0.5], dtype=torch.float64, requires_grad=True)
+    drawn = torch.tensor([[0.0, 2.0, 9.0], [1.0, -1.0, 0.5]], dtype=torch.float64, requires_grad=True)
+    log_chance = torch.log(torch.tensor([0.5, 0.25, 1.0], dtype=torch.float64))
+    out = torch.tensor([[False, False, True], [False, True, False]])
+    found = sampled_softmax(taken, drawn, log_chance, out)
+    first = -np.log(np.e / (np.e + 1 / 0.5 + np.exp(2) / 0.25))
+    second = -np.log(np.exp(0.5) / (np.exp(0.5) + np.e / 0.5 + np.exp(0.5) / 1))
+    np.testing.assert_allclose(found.detach(), [first, second], rtol=1e-12)
+    assert torch.autograd.gradcheck(lambda t, d: sampled_softmax(t, d, log_chance, out), (taken, drawn))
+    found.sum().backward()
+    assert drawn.grad is not None
+    np.testing.assert_array_equal(drawn.grad[out], [0.0, 0.0])
+
+
+def test_negatives_are_drawn_with_the_chance_that_they_are_told_to_have() -> None:
+    takes = np.array([0.0, 1, 16, 81])
+    whole = draw_negatives(takes, 4, np.random.default_rng(0))
+    assert (whole.rows.tolist(), whole.log_chance.tolist()) == ([0, 1, 2, 3], [0.0] * 4)
+    found = [draw_negatives(takes, 2, np.random.default_rng(seed)) for seed in range(2000)]
+    seen = np.bincount(np.concatenate([one.rows for one in found]), minlength=4) / len(found)
+    share = 0.5 / 4 + 0.5 * np.array([0, 1, 8, 27]) / 36
+    np.testing.assert_allclose(seen, 1 - (1 - share) ** 2, atol=0.03)
+    for one in found[:20]:
+        np.testing.assert_allclose(one.log_chance, np.log(1 - (1 - share[one.rows]) ** 2), rtol=1e-6)
+
+
+def test_biases_start_at_log_popularity() -> None:
+    np.testing.assert_allclose(log_popularity(np.array([0.0, 3.0])), np.log([1 / 5, 4 / 5]))
+
+
+def test_examples_get_the_state_after_the_takes_that_they_name(towers: Towers) -> None:
+    vectors, rows = tower_vectors(towers, IDS, embeddings()), habits(50)
+    expected = last_states(towers.shopper, vectors.__getitem__, *rows.values())
+    told = {**rows, "example_order": np.arange(50)}
+    examples = with_shoppers(passes(told, parts=3), towers, vectors, threads=1)
+    for _ in range(2):
+        (found,) = examples("train")
+        assert set(found) == {"example_order", "shopper"}
+        np.testing.assert_array_equal(found["shopper"], expected)
