@@ -11,10 +11,11 @@ from nightrank.models.catalogue import make_catalogue
 from nightrank.models.scorer import reranked_scores
 from nightrank.models.scorers.als import AlsSettings, als_scores, factors_of, fit_items, gram_of
 from nightrank.models.scorers.attribute_match import attribute_match, attribute_match_scores
+from nightrank.models.scorers.attributes import attribute_vectors, item_attributes, liked_attributes
 from nightrank.models.scorers.cooccurrence import cooccurrence_scores
 from nightrank.models.scorers.ease import ease_scores, fit_ease
 from nightrank.models.scorers.mean_interest import mean_interest, mean_interest_scores
-from nightrank.models.scorers.popularity import popularity_scores
+from nightrank.models.scorers.popularity import popular_first, popularity_scores
 from nightrank.models.scorers.repeats import repeat_scores
 from nightrank.models.scorers.shop_order import shop_scores
 from nightrank.models.scorers.takes import make_takes, takers
@@ -30,6 +31,12 @@ def test_the_shops_order_is_the_formula_with_alpha_0():
 
 def test_popularity_is_the_logarithm_of_takes():
     assert popularity_scores([0.0, 1.0, e - 1]).tolist() == pytest.approx([0.0, log(2), 1.0])
+
+
+def test_equal_scores_are_told_apart_by_popularity():
+    # By score: .1, then the three of .5, of which the last two are equally popular, then .9.
+    assert popular_first([0.5, 0.9, 0.5, 0.1, 0.5], [7.0, 0.0, 3.0, 9.0, 3.0]).tolist() == [2.0, 3.0, 1.0, 0.0, 1.0]
+    assert popular_first([], []).tolist() == []
 
 
 def test_one_take_of_ones_own_is_worth_more_than_any_popularity():
@@ -110,6 +117,26 @@ def test_attribute_match_sums_over_both_sides_attributes():
 def test_attribute_match_of_a_shopper_without_tastes_leaves_equal_shares():
     shares = attribute_match_scores([], np.zeros((0, 2)), [0, 1], [1.0, 1.0], [[1.0, 0.0], [0.0, 1.0]], 2)
     assert shares.tolist() == [0.5, 0.5]
+
+
+def test_attributes_are_the_named_facets_of_shopper_and_items():
+    ids, tokens = np.array(["a", "b", "c"]), [["brand:x", "code:1", "category:t"], ["brand:x"], []]
+    vectors = np.array([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]], dtype=np.float32)
+    catalogue = make_catalogue(ids, tokens, [[]] * 3, [[]] * 3, np.array([2.0, 1.0, 9.0]), vectors, 2)
+    assert catalogue.vocabulary.tolist() == ["brand:x", "category:t", "code:1"]
+    liked = liked_attributes(catalogue, ["code:1", "category:t", "brand:gone", "brand:x"], [9.0, 3.0, 9.0, 1.0], 8)
+    assert [part.tolist() for part in liked] == [[1, 0], [0.75, 0.25]]
+    assert [part.tolist() for part in liked_attributes(catalogue, ["category:t", "brand:x"], [3.0, 1.0], 1)] == [
+        [1],
+        [1],
+    ]
+    assert [part.tolist() for part in liked_attributes(catalogue, [], [], 8)] == [[], []]
+    # Item c has none, the fourth is unknown; an item's weights sum to 1.
+    owner, attributes, weights = item_attributes(catalogue, np.array([1, 2, 0, -1]))
+    assert [owner.tolist(), attributes.tolist(), weights.tolist()] == [[0, 2, 2], [0, 0, 1], [1.0, 0.5, 0.5]]
+    # Brand x: the direction of a's and b's vectors; the category: a's.
+    np.testing.assert_allclose(attribute_vectors(catalogue, np.array([1, 0])), [[1, 0], [sqrt(0.5)] * 2], rtol=1e-12)
+    assert attribute_vectors(catalogue, NONE).shape == (0, 2)
 
 
 def test_takes_can_be_read_from_either_side():
