@@ -101,7 +101,8 @@ def test_the_command_line_starts_without_torch() -> None:
 
 
 def test_numbers_know_no_spark() -> None:
-    names = [f"nightrank.models.{p.stem}" for p in (LIB / "models").glob("*.py") if p.stem != "__init__"]
+    files = [p.relative_to(LIB.parent).with_suffix("") for p in (LIB / "models").rglob("*.py") if p.stem != "__init__"]
+    names = [".".join(file.parts) for file in files]
     assert "pyspark" not in loaded_by("import " + ", ".join(names))
 
 

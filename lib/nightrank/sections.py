@@ -510,13 +510,41 @@ class GatesConfig(Section):
     max_searches: int = 1_000_000
 
 
+class InterestScore(Section):
+    """How the mean interest is compared with an item: activation(measure(…)), as in models/similarity.py."""
+
+    measure: Literal["cosine", "dot", "euclidean"] = "cosine"
+    activation: Literal["identity", "relu", "sigmoid"] = "identity"
+
+    @property
+    def name(self) -> str:
+        """The measure and, unless it is the identity, the activation: `cosine`, `cosine_relu`."""
+        return self.measure if self.activation == "identity" else f"{self.measure}_{self.activation}"
+
+
 class EvaluationsConfig(Section):
-    """How rankings are judged."""
+    """How rankings are judged, and the named baselines beside them.
+
+    interest_scores: baselines of mean interest. Over unit vectors, which these are, the other seven pairs order as
+    the first of these two does. attributes: so many of a shopper's are matched. baseline_shoppers: als and ease are
+    learned, on the driver, from the takes of so many. als_*: see models/scorers/als.py. ease_items: of more there is no
+    EASE: its matrix has a number for each pair. ease_l2: added to an item's takers, so that a pair met once or twice
+    says little.
+    """
 
     cutoff: int = 10
     head_share: float = 0.2
     share_of_searches: float = Field(default=1.0, gt=0, le=1)
     max_searches: int = 1_000_000
+    interest_scores: tuple[InterestScore, ...] = (InterestScore(), InterestScore(activation="relu"))
+    attributes: int = Field(default=64, ge=1)
+    baseline_shoppers: int = Field(default=10_000, ge=0)
+    als_factors: int = Field(default=16, ge=1, le=128)
+    als_rounds: int = Field(default=5, ge=1)
+    als_alpha: float = Field(default=10.0, gt=0)
+    als_l2: float = Field(default=1.0, gt=0)
+    ease_items: int = Field(default=2000, ge=0)
+    ease_l2: float = Field(default=20.0, gt=0)
 
 
 class PromotionsConfig(Section):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nightrank.models.report_card import Figure, figures
+from nightrank.models.report_card import Figure, below_baselines, figures
 
 ROWS = [
     # run_date, query_id, user_id, method, part, query_class, returning, head, derived, ndcg, mrr, recall, weight
@@ -14,6 +14,9 @@ ROWS = [
     ("2026-01-01", "q2", "u2", "shop", "organic", "exploratory", False, False, False, 0.4, 0.25, 0.0, 1.0),
     ("2026-01-01", "q2", "u2", "challenger", "organic", "exploratory", False, False, False, 0.2, 0.2, 0.0, 1.0),
     ("2026-01-02", "q1", "u1", "shop", "organic", "category", True, True, False, 0.0, 0.1, 0.0, 1.0),
+    ("2026-01-01", "q1", "u1", "als", "organic", "category", True, True, False, 0.9, 1.0, 1.0, 2.0),
+    ("2026-01-01", "q2", "u2", "als", "organic", "exploratory", False, False, False, 0.7, 0.5, 1.0, 1.0),
+    ("2026-01-01", "q2", "u2", "ease", "organic", "exploratory", False, False, False, 0.6, 0.5, 1.0, 1.0),
     ("2026-01-02", "q9", "u1", "shown", "sponsored", "category", True, True, False, 0.7, 1.0, 1.0, 1.0),
 ]
 COLUMNS = (
@@ -48,3 +51,15 @@ def test_slices_hold_their_own_searches(found: dict) -> None:
 def test_sponsored_slots_have_rows_of_their_own(found: dict) -> None:
     assert found[("shown", "", "sponsored", "ndcg")].value == pytest.approx(0.7)
     assert ("shown", "", "all", "ndcg") not in found
+
+
+def test_baselines_have_figures_of_all_searches_only(found: dict) -> None:
+    assert found[("als", "", "all", "ndcg")].value == pytest.approx((2 * 0.9 + 0.7) / 3)
+    assert ("als", "", "class:exploratory", "ndcg") not in found
+    assert ("challenger", "als", "class:exploratory", "ndcg") not in found
+
+
+def test_a_ranker_below_a_baseline_is_found_the_largest_difference_first(found: dict) -> None:
+    # On what both ranked: ease .2 - .6; als 2 (1 - .9) + .2 - .7, of three; the shop is behind.
+    below = [(f.method, f.versus, round(f.value, 12)) for f in below_baselines(list(found.values()))]
+    assert below == [("challenger", "ease", -0.4), ("challenger", "als", -0.1)]

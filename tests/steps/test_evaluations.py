@@ -11,24 +11,31 @@ from nightrank import tables
 from nightrank.steps.evaluations import build_evaluations
 
 TAKES = [("u1", "i1"), ("u2", "i2"), ("stranger", "i5")]
+WITHOUT_VECTORS = {"popularity", "repeats", "cooccurrence", "als", "ease"}
+BY_VECTORS = {"interest_cosine", "interest_cosine_relu", "attributes"}
 
 
 @pytest.fixture(scope="module")
 def build(spark, small_shop, item_tokens):
     shop = small_shop
     opened = spark.createDataFrame([(shop.night.run_date, shop.ranker_id, *g) for g in OPEN], tables.GATES.schema)
+    # i1 is taken after i0.
+    after = spark.createDataFrame(
+        [(shop.night.previous, "i0", "i1", 1.0, shop.night.previous, 0.25, 2)], tables.ITEM_NEIGHBOURS.schema
+    )
+    neighbours = shop.item_neighbours.unionByName(after)
 
-    def built(gates=opened, **changes):
+    def built(gates=opened, config=shop.config, **changes):
         frames = {
             "searches": searches_of(spark, shop, TAKES, nights_ago=0), "user_profiles": shop.user_profiles,
             "segments": shop.segments,
-            "item_neighbours": shop.item_neighbours, "query_classes": shop.query_classes, "item_tokens": item_tokens,
+            "item_neighbours": neighbours, "query_classes": shop.query_classes, "item_tokens": item_tokens,
             "propensities": shop.propensities, "gates": gates, "ranker_runs": shop.ranker_runs,
             "promotions": shop.promotions,
             "rerank_weights": spark.createDataFrame([], tables.RERANK_WEIGHTS.schema),
             "people": shop.nobody, "people_tonight": shop.nobody,
         }  # fmt: skip
-        return build_evaluations(**{**frames, **changes}, night=shop.night, config=shop.config)
+        return build_evaluations(**{**frames, **changes}, night=shop.night, config=config)
 
     return built
 
@@ -39,7 +46,7 @@ def rows(build):
 
 
 def test_every_method_judges_every_search(rows):
-    methods = {"shop", "shown", "popularity", "repeats", "challenger"}
+    methods = {"shop", "shown", *WITHOUT_VECTORS, *BY_VECTORS, "challenger"}
     assert set(rows) == {(user, method) for user, _ in TAKES for method in methods}
 
 
@@ -64,6 +71,24 @@ def test_popularity_ranks_by_decayed_takes_and_repeats_put_own_items_first(rows)
     assert rows[("u1", "repeats")].mrr == pytest.approx(1 / 2)  # u1 took i0 before, i1 is the next popular
 
 
+@pytest.mark.parametrize(
+    ("method", "u1", "u2"),
+    [
+        ("cooccurrence", 1, 3),  # i1 goes with u1's i0; nothing with u2's i2, so the popular i0 and i1 come first
+        ("interest_cosine", 4, 1),  # i4 and i5 point halfway to i0, i1 not at all
+        ("interest_cosine_relu", 4, 1),
+        ("attributes", 2, 1),  # i0 and i1 are of u1's brand, i2 and i3 of u2's; the more popular come first
+        ("als", None, 1),
+        ("ease", 2, 3),  # nobody took two items, so they say nothing of each other
+    ],
+)
+def test_every_baseline_ranks_by_what_it_knows(rows, method, u1, u2):
+    assert u1 is None or rows[("u1", method)].mrr == pytest.approx(1 / u1)
+    assert rows[("u2", method)].mrr == pytest.approx(1 / u2)
+    # Of a stranger nothing is known: the popular first, i4 and i5, never taken, by id.
+    assert rows[("stranger", method)].mrr == pytest.approx(1 / 6)
+
+
 def test_the_challenger_serves_the_row_and_the_gate_that_it_would_have_served(rows, small_shop):
     # u2's row lifts brand y (i2, i3) by 0.25 * 2.4 = .6 over i0's lead of .4.
     assert rows[("u2", "challenger")].ndcg == 1.0
@@ -78,11 +103,18 @@ def test_slices_are_told_by_evidence_and_popularity(rows):
     assert not rows[("stranger", "shop")].head
 
 
-def test_a_ranker_without_gates_was_judged_on_nothing(build):
-    methods = {
-        row.method for row in build(gates=build().sparkSession.createDataFrame([], tables.GATES.schema)).collect()
-    }
-    assert "challenger" not in methods
+def test_a_ranker_without_gates_was_judged_on_nothing_and_what_a_baseline_lacks_is_said(
+    spark, small_shop, build, caplog
+):
+    closed = spark.createDataFrame([], tables.GATES.schema)
+    limited = small_shop.config.evaluations.model_copy(update={"ease_items": 1})
+    with caplog.at_level("INFO", "nightrank"):
+        frame = build(gates=closed, config=small_shop.config.model_copy(update={"evaluations": limited}))
+    assert {row.method for row in frame.collect()} == {"shop", "shown", *WITHOUT_VECTORS} - {"ease"}
+    assert [record.getMessage() for record in caplog.records] == [
+        "baseline=ease without rows: items=2 evaluations.ease_items=1",
+        "baseline=interest_*,attributes without rows: no ranker to take vectors from",
+    ]
 
 
 def test_a_champion_that_cannot_be_scored_is_judged_by_its_published_rows(spark, build, small_shop):

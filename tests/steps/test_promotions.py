@@ -52,13 +52,14 @@ def judged(night, query, user, method, ndcg):
 
 @pytest.fixture(scope="module")
 def ledger(spark, small_shop):
-    """Two nights of twenty shoppers; the challenger is .1 better on each."""
+    """Two nights of twenty shoppers; the challenger is .1 above the shop, own repeats are .15."""
     tonight = small_shop.night.run_date
+    better = {"shop": 0.0, "challenger": 0.1, "repeats": 0.15, "popularity": 0.05}
     rows = [
-        judged(night, f"q{n}", f"u{n}", method, 0.5 + 0.001 * n + (0.1 if method == "challenger" else 0.0))
+        judged(night, f"q{n}", f"u{n}", method, 0.5 + 0.001 * n + better[method])
         for night in (tonight - timedelta(days=1), tonight)
         for n in range(20)
-        for method in ("shop", "challenger")
+        for method in better
     ]
     frame = build_promotions(
         evaluations=spark.createDataFrame(rows, tables.EVALUATIONS.schema), ranker_runs=small_shop.ranker_runs,
@@ -79,10 +80,16 @@ def test_the_figures_are_in_the_row_pooled_over_the_nights(ledger):
     assert (figure.searches, figure.users) == (40, 20)
 
 
-def test_the_figures_are_noted_for_mlflow(spark, small_shop, ledger, tmp_path):
+def test_the_reason_ends_with_the_baselines_that_the_ranker_is_below(ledger):
+    assert ledger.reason.endswith("no champion; challenger below repeats: -0.0500 [-0.0500, -0.0500]")
+
+
+def test_the_figures_are_noted_and_the_summary_says_what_the_ranker_is_below(spark, small_shop, ledger, tmp_path):
     row = (small_shop.night.run_date, *ledger)
     config = CONFIG.model_copy(update={"lake": LakeConfig(path=str(tmp_path))})
-    note_figures(spark.createDataFrame([row], tables.PROMOTIONS.schema), {}, config)
+    said = note_figures(spark.createDataFrame([row], tables.PROMOTIONS.schema), {}, config)
+    below = "below/challenger-repeats"
+    assert said == pytest.approx({below: -0.05, f"{below}/lower": -0.05, f"{below}/upper": -0.05})
     notes = [waiting.note for waiting in waiting_notes(config)]
     assert [(note.night, note.job) for note in notes] == [("2026-01-10", "rerank"), ("2026-01-10", "train")]
     assert notes[0].figures == notes[1].figures

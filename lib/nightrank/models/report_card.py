@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 
 import numpy as np
@@ -12,6 +12,11 @@ from nightrank.models.bootstrap import mean_interval, sums_by_user, user_mean
 
 METRICS = ("ndcg", "mrr", "recall")
 ALL = "all"
+RANKERS = ("challenger", "champion")
+# What is served, was, or could be, and the simplest two have figures of each slice; the others of all searches.
+IN_SLICES = (*RANKERS, "shop", "shown", "popularity", "repeats")
+# No rival: what was shown has the live rows in it already.
+NO_BASELINES = (*RANKERS, "shown")
 SEED = 21  # of the bootstrap; any fixed number: a rerun must draw the same samples
 Arrays = Mapping[str, NDArray[np.generic]]
 
@@ -44,18 +49,34 @@ class Figure:
 
 
 def figures(judged: Arrays, draws: int) -> list[Figure]:
-    """All figures of judged searches (columns of the table evaluations, as arrays, in a fixed order of rows)."""
+    """All figures of judged searches (columns of the table evaluations, as arrays, in a fixed order of rows).
+
+    Paired differences in nDCG: of each ranker from each baseline, the shop's order among them, and from each other.
+    """
     methods = sorted(set(judged["method"].tolist()))
     found = []
     for name, within in _slices(judged):
-        for method in methods:
+        for method in methods if name == ALL else sorted(IN_SLICES):
             rows = np.flatnonzero(within & (judged["method"] == method))
             if len(rows):
                 found += [_figure(judged, rows, method, name, metric, draws) for metric in METRICS]
-        for method, versus in (("challenger", "shop"), ("champion", "shop"), ("challenger", "champion")):
+        for method, versus in _pairs(methods if name == ALL else ["shop"]):
             difference = paired_difference(judged, method, versus, name, within, draws)
             found += [difference] if difference else []
     return found
+
+
+def below_baselines(found: Sequence[Figure]) -> list[Figure]:
+    """The differences, of all searches, in which a ranker is below a baseline: the largest first, ties by name."""
+    below = [f for f in found if f.slice == ALL and f.value < 0 and f.versus and f.versus not in RANKERS]
+    return sorted(below, key=lambda f: (f.value, f.method, f.versus))
+
+
+def _pairs(methods: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Each ranker against each baseline among the methods, and the challenger against the champion."""
+    for method in RANKERS:
+        yield from ((method, versus) for versus in methods if versus not in NO_BASELINES)
+    yield RANKERS
 
 
 def paired_difference(
@@ -63,8 +84,8 @@ def paired_difference(
 ) -> Figure | None:
     """nDCG of `method` minus nDCG of `versus` on the searches that both ranked; None: there is no such search."""
     one, other = (np.flatnonzero(within & (judged["method"] == m)) for m in (method, versus))
-    keys = _keys(judged)
-    _, at, versus_at = np.intersect1d(keys[one], keys[other], assume_unique=True, return_indices=True)
+    keys = _keys(judged, one), _keys(judged, other)
+    _, at, versus_at = np.intersect1d(*keys, assume_unique=True, return_indices=True)
     if not len(at):
         return None
     rows = one[at]
@@ -104,5 +125,6 @@ def _slices(judged: Arrays) -> Iterator[tuple[str, NDArray[np.bool_]]]:
         yield "derived", organic & judged["derived"].astype(bool)
 
 
-def _keys(judged: Arrays) -> NDArray[np.str_]:
-    return np.char.add(np.char.add(judged["run_date"].astype(np.str_), " "), judged["query_id"].astype(np.str_))
+def _keys(judged: Arrays, rows: NDArray[np.intp]) -> NDArray[np.str_]:
+    nights, queries = judged["run_date"][rows].astype(np.str_), judged["query_id"][rows].astype(np.str_)
+    return np.char.add(np.char.add(nights, " "), queries)

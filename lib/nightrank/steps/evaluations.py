@@ -1,7 +1,7 @@
 """evaluations: every method's figures for each judged search: nothing behind the rows has seen it.
 
 Tonight's searches are ranked with rows compiled from what stood last night (`challenger`, `champion`), and beside them
-by base scores alone (`shop`), as they were shown (`shown`), by popularity and by the shopper's own repeats.
+by base scores alone (`shop`), as they were shown (`shown`) and by the named baselines (steps/baselines.py).
 """
 
 from __future__ import annotations
@@ -19,20 +19,22 @@ from nightrank.config import Config
 from nightrank.models.catalogue import Catalogue, positions
 from nightrank.models.metrics import mrr, ndcg_at_k, recall_at_k
 from nightrank.models.scorer import reranked_scores
+from nightrank.models.scorers.shop_order import shop_scores
 from nightrank.nights import ONE_DAY, Night, end_of
 from nightrank.steps.arrays import collect_arrays
-from nightrank.steps.catalogue import Loader, share_catalogue
+from nightrank.steps.baselines import Known, baseline_scores, share_baselines
+from nightrank.steps.catalogue import Loader
 from nightrank.steps.compiling import compile_profiles, share_indexed
 from nightrank.steps.consent import not_forgotten
 from nightrank.steps.gating import gated_rows
 from nightrank.steps.judging import served_sums, slates_after, with_row
 from nightrank.steps.persons import profiles_by_id
 from nightrank.steps.rankers import Contender, contenders
-from nightrank.steps.shoppers import flat_shoppers, read_shopper
+from nightrank.steps.shoppers import flat_shoppers
 from nightrank.steps.slates import flat_slates
 from nightrank.tables import EVALUATIONS
 
-SHOP, SHOWN, POPULARITY, REPEATS = "shop", "shown", "popularity", "repeats"
+SHOP, SHOWN = "shop", "shown"
 ORGANIC, SPONSORED = "organic", "sponsored"
 
 
@@ -75,7 +77,9 @@ def build_evaluations(
     profiles = profiles_by_id(user_profiles.withColumn("as_of", F.col("run_date")), people, config)
     known = flat_shoppers(profiles, config).drop("as_of", "segment")
     ranker_ids = {contender.role: contender.ranker_id for contender in judges}
-    judged = _judged(_popularity(item_neighbours, config), catalogues, ranker_ids, config)
+    indexed = next((catalogues[contender.role] for contender in judges if contender.ranker is not None), None)
+    baselines = share_baselines(user_profiles, item_neighbours, indexed, people_tonight, config)
+    judged = _judged(baselines, catalogues, ranker_ids, config)
     return served.join(known, on="user_id", how="left").mapInPandas(judged, schema=EVALUATIONS.columns)
 
 
@@ -93,29 +97,21 @@ def _code_version(contender: Contender, rerank_weights: DataFrame) -> str:
     return str(found[0]) if len(found) else ""
 
 
-def _popularity(item_neighbours: DataFrame, config: Config) -> Loader:
-    """A catalogue of nothing but ids and popularity."""
-    no_tokens, no_vector = F.array().cast("array<string>"), F.array(F.lit(0).cast("float"))
-    diagonal = item_neighbours.where(F.col("rank") == 0)
-    items = diagonal.select("item_id", no_tokens.alias("tokens"), no_vector.alias("vector"))
-    return share_catalogue(items, diagonal, config)
-
-
 def _judged(
-    popularity: Loader, catalogues: dict[str, Loader], ranker_ids: dict[str, str], config: Config
+    baselines: Callable[[], Known], catalogues: dict[str, Loader], ranker_ids: dict[str, str], config: Config
 ) -> Callable[[Iterator[pandas.DataFrame]], Iterator[pandas.DataFrame]]:
     names = EVALUATIONS.columns.names
 
     def judged(batches: Iterator[pandas.DataFrame]) -> Iterator[pandas.DataFrame]:
         indexes = {role: catalogue() for role, catalogue in catalogues.items()}
-        popular = popularity()
-        head = _head(popular, config.evaluations.head_share)
+        known = baselines()
+        head = _head(known.popular, config.evaluations.head_share)
         for batch in batches:
             rows = [
                 judged_row
                 for row in batch.itertuples(index=False)
                 for part in (ORGANIC, SPONSORED)
-                for judged_row in _judged_rows(popular, head, indexes, ranker_ids, row, part, config)
+                for judged_row in _judged_rows(known, head, indexes, ranker_ids, row, part, config)
             ]
             yield pandas.DataFrame(rows, columns=names)
 
@@ -128,7 +124,7 @@ def _head(popular: Catalogue, share: float) -> float:
 
 
 def _judged_rows(
-    popular: Catalogue,
+    known: Known,
     head: float,
     indexes: dict[str, Catalogue],
     ranker_ids: dict[str, str],
@@ -146,9 +142,9 @@ def _judged_rows(
     kept = ~slots if part == ORGANIC else np.ones(len(slots), dtype=bool)
     item_ids = np.asarray(row.slate_item_ids, dtype=np.str_)[kept]
     gains = np.where(of_part, row.slate_gains, 0.0)[kept]
-    slices = _slices(popular, head, row, item_ids, logged[kept])
+    slices = _slices(known.popular, head, row, item_ids, logged[kept])
     ties = np.argsort(np.argsort(item_ids))
-    for method, scores in _scores(popular, indexes, row, item_ids, kept, part, config).items():
+    for method, scores in _scores(known, indexes, row, item_ids, kept, part, config).items():
         figures = _figures(scores, gains, logged[kept], ties, config.evaluations.cutoff)
         yield (row.query_id, row.user_id, method, part, ranker_ids.get(method), *slices, *figures)
 
@@ -161,7 +157,7 @@ def _slices(popular: Catalogue, head: float, row: Any, item_ids: Any, logged: An
 
 
 def _scores(
-    popular: Catalogue,
+    known: Known,
     indexes: dict[str, Catalogue],
     row: Any,
     item_ids: NDArray[np.str_],
@@ -174,25 +170,12 @@ def _scores(
     if part == SPONSORED:
         return {SHOWN: shown}
     base = np.asarray(row.slate_base, dtype=np.float64)[kept]
-    scores = {SHOP: base, SHOWN: shown, **_baselines(popular, row, item_ids, config.training_examples.recent_decay)}
+    scores = {SHOP: shop_scores(base), SHOWN: shown, **baseline_scores(known, row, item_ids, config)}
     for role, index in indexes.items():
         sums = served_sums(index, row, role, item_ids)
         if sums is not None:
             scores[role] = reranked_scores(base, sums, getattr(row, f"{role}_alpha"), getattr(row, f"{role}_bound"))
     return scores
-
-
-def _baselines(
-    popular: Catalogue, row: Any, item_ids: NDArray[np.str_], recent_decay: float
-) -> dict[str, NDArray[np.float64]]:
-    index = positions(popular.item_ids, item_ids)
-    takes = np.zeros(len(index))
-    takes[index >= 0] = np.log1p(popular.popularity[index[index >= 0]])
-    shopper = read_shopper(popular, row, recent_decay)
-    own = dict(zip(shopper.own.tolist(), shopper.own_values.tolist(), strict=True))
-    repeats = np.array([own.get(int(i), 0.0) for i in index])
-    # Own items first, the most taken first; the rest by popularity, which stays below the smallest step.
-    return {POPULARITY: takes, REPEATS: repeats + takes * 1e-3}
 
 
 def _figures(scores: Any, gains: Any, logged: Any, ties: Any, cutoff: int) -> tuple[float, float, float, float]:

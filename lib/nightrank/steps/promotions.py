@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import fields
 
 import numpy as np
 from pyspark.sql import DataFrame
@@ -11,7 +12,7 @@ from pyspark.sql import functions as F
 
 from nightrank.config import Config
 from nightrank.errors import ContractError, TryAgainError
-from nightrank.models.report_card import ALL, Figure, figures
+from nightrank.models.report_card import ALL, Figure, below_baselines, figures
 from nightrank.nights import Night
 from nightrank.steps.arrays import Arrays, collect_arrays
 from nightrank.steps.rankers import challenger_id, champion_id
@@ -19,6 +20,8 @@ from nightrank.tables import PROMOTIONS
 
 log = logging.getLogger("nightrank")
 NO_RANKER = "none"
+# Of one search: the shop, two as it was shown (organic, sponsored), two rankers, nine of mean interest, six more.
+ROWS_A_SEARCH = 20
 
 
 def build_promotions(
@@ -28,13 +31,15 @@ def build_promotions(
 
     Promotion needs the lower 95 % bound of the paired difference of nDCG, by shopper, pooled: above -margin against
     the champion and at least 0 against alpha = 0. live_id makes tonight's rows: the promoted challenger, else the
-    champion; where nothing was ever promoted the challenger, with all its gates closed.
+    champion; where nothing was ever promoted the challenger, with all its gates closed. The reason ends with the
+    baselines that a ranker is below: they decide nothing, but whoever reads the ledger should ask why.
     """
     challenger, champion = challenger_id(ranker_runs, night.run_date), champion_id(promotions)
     judged = _judged(evaluations, config)
     found = figures(judged, config.promotions.bootstrap) if len(judged["query_id"]) else []
     version = _code_version(ranker_runs, challenger)
     promoted, reason = decide(found, challenger, champion, version, config)
+    reason = "; ".join([reason, *map(_in_words, below_baselines(found))])
     live = challenger if promoted or champion is None else champion
     nights = len(np.unique(judged["run_date"][judged["method"] == "challenger"])) if len(judged["query_id"]) else 0
     row = (
@@ -86,14 +91,33 @@ def agree_champion(promotions: DataFrame, night: Night, config: Config) -> None:
             log.warning("alias=%s unchanged: %s", CHAMPION, error)
 
 
-def note_figures(promotions: DataFrame, _: Mapping[str, int], config: Config) -> None:
-    """Notes for MLflow the figures that tonight's row was decided on: in the ranker's run, and in that of `rerank`."""
+def note_figures(promotions: DataFrame, _: Mapping[str, int], config: Config) -> Mapping[str, float]:
+    """Notes for MLflow the figures that tonight's row was decided on: in the ranker's run, and in that of `rerank`.
+
+    Returns for the summary how far a ranker is below which baseline: `below/challenger-repeats`, with its bounds.
+    """
     from nightrank.models.outbox import Note, keep_note
 
     rows = promotions.select("run_date", F.explode("figures").alias("f")).select("run_date", "f.*")
     found = collect_arrays(rows, 100_000, "figures of one night", order=["method", "versus", "slice", "metric"])
     for job in ("train", "rerank") if len(found["metric"]) else ():
         keep_note(config, Note(str(found["run_date"][0]), job, "judged", figures=_as_metrics(found)))
+    below = below_baselines(_as_figures(found))
+    for figure in below:
+        log.warning("%s night=%s", _in_words(figure), found["run_date"][0])
+    bounds = ("value", ""), ("lower", "/lower"), ("upper", "/upper")
+    return {f"below/{f.method}-{f.versus}{end}": getattr(f, bound) for f in below for bound, end in bounds}
+
+
+def _in_words(figure: Figure) -> str:
+    """`challenger below repeats: -0.0123 [-0.0200, -0.0046]`."""
+    bounds = f"[{figure.lower:+.4f}, {figure.upper:+.4f}]"
+    return f"{figure.method} below {figure.versus}: {figure.value:+.4f} {bounds}"
+
+
+def _as_figures(found: Arrays) -> list[Figure]:
+    columns = [found[field.name].tolist() for field in fields(Figure)]
+    return [Figure(*values) for values in zip(*columns, strict=True)]
 
 
 def _as_metrics(found: Arrays) -> dict[str, float]:
@@ -106,7 +130,7 @@ def _as_metrics(found: Arrays) -> dict[str, float]:
 
 
 def _judged(evaluations: DataFrame, config: Config) -> Arrays:
-    most = config.evaluations.max_searches * 8 * config.promotions.pooled_nights
+    most = config.evaluations.max_searches * ROWS_A_SEARCH * config.promotions.pooled_nights
     order = ["user_id", "run_date", "query_id", "method", "part"]
     return collect_arrays(
         evaluations.drop("ranker_id"), most, "judged searches", "evaluations.share_of_searches", order

@@ -109,11 +109,11 @@ def read_shopper(catalogue: Catalogue, row: Any, recent_decay: float) -> Shopper
     """The shopper of one flat row, as pandas gives it (arrays of numbers and texts; None: no profile)."""
     return make_shopper(
         catalogue,
-        _listed(row.affinity_tokens),
-        _listed(row.affinity_values),
-        _listed(row.own_item_ids),
-        _listed(row.own_item_values),
-        _listed(row.recent_item_ids),
+        listed(row.affinity_tokens),
+        listed(row.affinity_values),
+        listed(row.own_item_ids),
+        listed(row.own_item_values),
+        listed(row.recent_item_ids),
         recent_decay,
         read_taken(catalogue.item_ids, row),
     )
@@ -121,8 +121,9 @@ def read_shopper(catalogue: Catalogue, row: Any, recent_decay: float) -> Shopper
 
 def read_taken(item_ids: NDArray[np.str_], row: Any) -> Taken:
     """The takes of one row of the columns of taken_columns, as pandas gives it; item_ids: the catalogue's, sorted."""
-    return make_taken(item_ids, _listed(row.taken_item_ids), _listed(row.taken_actions), _listed(row.taken_hours))
+    return make_taken(item_ids, listed(row.taken_item_ids), listed(row.taken_actions), listed(row.taken_hours))
 
 
-def _listed(values: Sequence[Any] | None) -> Sequence[Any]:
+def listed(values: Sequence[Any] | None) -> Sequence[Any]:
+    """An array column of one row as pandas gives it, () for NULL."""
     return () if values is None or not hasattr(values, "__len__") else values
