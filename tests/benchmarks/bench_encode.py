@@ -1,8 +1,9 @@
 """make bench-encode: the stage item_embeddings on real products, beside sentence-transformers and a bare torch loop.
 
 Each pass is run RUNS=n times (5) in turn with the others, on two cores, with warm workers; ratios are medians over the
-turns. TEXTS=n: so many texts, spread over all products (0: all). PRECISION=bf16: another than float32, for all three.
-Expects ../shared/data/retrotech_products.
+turns, and each pass is told of as it ends. TEXTS=n: so many texts (2000), spread over all products (0: all): a turn is
+three passes over them, or four with OpenVINO. PRECISION=bf16: another than float32, for all three. Whatever else runs
+on the two cores is in the figures. Expects ../shared/data/retrotech_products.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import multiprocessing
 import os
 import resource
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
@@ -45,6 +47,7 @@ RUNS = int(os.environ.get("RUNS", "5"))
 CORES = 2
 FIRST = date(2026, 1, 1)
 CHANGED = 100  # one text of so many
+WARM = 200  # texts, so that each worker has some
 Figures = dict[str, float | int | str]
 KINDS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -76,6 +79,17 @@ def stage(spark: SparkSession, config: Config, items: DataFrame, day: date) -> f
     built = build_item_embeddings(items, held, untuned, night, config)
     replace_night(built, config.lake, tables.ITEM_EMBEDDINGS, day, day, judge=judge)
     return time.monotonic() - started
+
+
+def warm_stage(spark: SparkSession, config: Config, items: DataFrame) -> float:
+    """Seconds of the stage on an empty lake, with workers that have loaded the model.
+
+    Spark ends a worker that has been idle for a minute, as its workers are while the other passes run.
+    """
+    for some in (items.limit(WARM), items):
+        shutil.rmtree(config.lake.path, ignore_errors=True)
+        seconds = stage(spark, config, some, FIRST)
+    return seconds
 
 
 def workers(spark: SparkSession) -> list[Any]:
@@ -119,7 +133,7 @@ def baselines(config: EncoderConfig, texts: Sequence[str]) -> dict[str, Callable
 
     found: dict[str, Callable[[], Vectors]] = {}
     for backend in ("torch", "openvino"):
-        if backend == "openvino" and not find_spec("openvino"):
+        if backend == "openvino" and not (find_spec("openvino") and find_spec("optimum")):
             continue
         kinds = {"model_kwargs": {"dtype": KINDS[PRECISION]}} if backend == "torch" else {}
         model = SentenceTransformer(str(encoder_folder(config.model)), device="cpu", backend=backend, **kinds)
@@ -165,14 +179,18 @@ def turns(
     vectors: dict[str, Vectors] = {}
     with multiprocessing.get_context("spawn").Pool(CORES, _load, (config.item_embeddings,)) as pool:
         bare_loop(pool, batches[: 2 * CORES])
-        for _ in range(RUNS):
-            shutil.rmtree(config.lake.path, ignore_errors=True)
-            seconds["stage"].append(stage(spark, config, items, FIRST))
-            seconds["bare"].append(bare_loop(pool, batches))
+        for turn in range(RUNS):
+            _note(seconds, turn, "stage", warm_stage(spark, config, items))
+            _note(seconds, turn, "bare", bare_loop(pool, batches))
             for name, encode in rivals.items():
                 took, vectors[name] = timed(encode)
-                seconds[name].append(took)
+                _note(seconds, turn, name, took)
     return seconds, vectors
+
+
+def _note(seconds: Mapping[str, list[float]], turn: int, name: str, took: float) -> None:
+    seconds[name].append(took)
+    sys.stderr.write(f"turn {turn + 1} of {RUNS}: {name} {took:.1f} s\n")
 
 
 def ratio(above: Sequence[float], below: Sequence[float]) -> float:
@@ -211,14 +229,24 @@ def against(seconds: Mapping[str, Sequence[float]], made: pyarrow.Table, vectors
 
 
 def later_nights(spark: SparkSession, config: Config, items: DataFrame, full: float) -> Figures:
-    """A night without a new text, what the stage costs at least, and one with every hundredth text changed."""
-    fixed = stage(spark, config, items, FIRST + timedelta(days=1))
+    """Nights without a new text, what the stage costs at least, in turn with ones of which every hundredth has changed.
+
+    A first such night, which compiles its plan, is not counted.
+    """
+    nights = iter(range(1, 2 * RUNS + 2))
+    warm_stage(spark, config, items)
+    stage(spark, config, items, FIRST + timedelta(days=next(nights)))
     drawn = F.pmod(F.xxhash64("content_hash"), F.lit(CHANGED)) == 0
-    text = F.when(drawn, F.concat("text", F.lit(" New"))).otherwise(F.col("text"))
-    other = items.withColumn("text", text).withColumn("content_hash", F.sha2("text", 256))
-    changed = stage(spark, config, other, FIRST + timedelta(days=2))
-    share = (changed - fixed) / full
-    return {"fixed_seconds": fixed, "changed_night_seconds": changed, "changed_night_share": share}
+    fixed, changed = [], []
+    for turn in range(RUNS):
+        fixed.append(stage(spark, config, items, FIRST + timedelta(days=next(nights))))
+        text = F.when(drawn, F.concat("text", F.lit(f" New {turn}"))).otherwise(F.col("text"))
+        other = items.withColumn("text", text).withColumn("content_hash", F.sha2("text", 256))
+        changed.append(stage(spark, config, other, FIRST + timedelta(days=next(nights))))
+    share = median(one - least for one, least in zip(changed, fixed, strict=True)) / full
+    return {
+        "fixed_seconds": median(fixed), "changed_night_seconds": median(changed), "changed_night_share": share,
+    }  # fmt: skip
 
 
 def main() -> None:
@@ -228,8 +256,7 @@ def main() -> None:
     spark = build_session(SparkConfig(master=f"local[{CORES}]", local_settings=True, shuffle_partitions=4))
     items = items_of(spark, product_texts(PRODUCTS, TEXTS))
     texts = [row.text for row in items.orderBy("content_hash").collect()]
-    shutil.rmtree(config.lake.path, ignore_errors=True)
-    stage(spark, config, items.limit(200), FIRST)  # workers start and load, plans are compiled
+    warm_stage(spark, config, items.limit(WARM))  # plans are compiled
     seconds, vectors = turns(spark, config, items, texts)
     full = median(seconds["stage"])
     made = read_table(spark, config.lake, tables.ITEM_EMBEDDINGS, FIRST, FIRST).orderBy("content_hash").toArrow()
