@@ -84,7 +84,7 @@ def _rows(ids: list[str]) -> dict[str, list[tuple]]:
     """Every table that a rollback reads. Shopper u2 is new on the second night, item i2 on the last."""
     at = datetime(2026, 1, 8, tzinfo=UTC)
     items = [
-        (LAST, i, f"Thing {i}", *[None] * 14, f"thing {i}", ["brand:x"], f"h{i}", None, None, [], True)
+        (LAST, i, f"Thing {i}", *[None] * 14, f"thing {i}", ["brand:x"], f"h{i}", f"h{i}", None, None, [], True)
         for i in ("i1", "i2")
     ]
     runs = [

@@ -21,6 +21,8 @@ from nightrank.sections import (
     DeliveriesConfig,
     EncoderConfig,
     EncoderRunsConfig,
+    EnrichmentRunsConfig,
+    EnrichmentsConfig,
     EvaluationsConfig,
     EventsConfig,
     GatesConfig,
@@ -63,6 +65,7 @@ class Config(Section):
     manifest: ManifestConfig = ManifestConfig()
     words: WordsConfig = WordsConfig()
     bots: BotsConfig = BotsConfig()
+    enrichments: EnrichmentsConfig = EnrichmentsConfig()
     items: ItemsConfig = ItemsConfig()
     searches: SearchesConfig = SearchesConfig()
     query_classes: QueryClassesConfig = QueryClassesConfig()
@@ -73,6 +76,7 @@ class Config(Section):
     item_embeddings: EncoderConfig = EncoderConfig()
     query_embeddings: EncoderConfig = EncoderConfig()
     encoder_runs: EncoderRunsConfig = EncoderRunsConfig()
+    enrichment_runs: EnrichmentRunsConfig = EnrichmentRunsConfig()
     propensities: PropensitiesConfig = PropensitiesConfig()
     training_examples: TrainingExamplesConfig = TrainingExamplesConfig()
     ranker_runs: RankerRunsConfig = RankerRunsConfig()

@@ -13,10 +13,11 @@ from pyspark.sql import functions as F
 
 from nightrank.config import Config
 from nightrank.contract import Holds, Table
+from nightrank.enriched import tell_enriched, tell_enrichments
 from nightrank.errors import ContractError
 from nightrank.nights import Night
 from nightrank.storage import read_table
-from nightrank.tables import ITEM_EMBEDDINGS, MANIFEST, PEOPLE, QUERY_EMBEDDINGS
+from nightrank.tables import ENRICHMENTS, ITEM_EMBEDDINGS, ITEMS, MANIFEST, PEOPLE, QUERY_EMBEDDINGS
 from nightrank.vectors import refuse_neutral_vectors
 
 log = logging.getLogger("nightrank")
@@ -33,6 +34,10 @@ def judge_of(table: Table) -> Judge | None:
         return refuse_lost_rows
     if table in (ITEM_EMBEDDINGS, QUERY_EMBEDDINGS):
         return refuse_neutral_vectors
+    if table is ENRICHMENTS:
+        return tell_enrichments
+    if table is ITEMS:
+        return _refuse_odd_items
     # Rows of `people` are not what was delivered but what all nights' deliveries came to.
     return refuse_odd_delivery if "accepted" in table.partitions and table is not PEOPLE else None
 
@@ -112,6 +117,11 @@ def refuse_odd_delivery(spark: SparkSession, config: Config, table: Table, night
         log.warning("table=%s night=%s quarantined=%.4f", table.name, night.run_date, share)
     if table.holds is Holds.CHANGE and not night.bulk:
         _refuse_odd_number(_usual(spark, config, table, night), rows, table, night, config)
+
+
+def _refuse_odd_items(spark: SparkSession, config: Config, table: Table, night: Night) -> None:
+    refuse_odd_delivery(spark, config, table, night)
+    tell_enriched(spark, config, table, night)
 
 
 def _refuse_odd_number(usual: float | None, rows: int, table: Table, night: Night, config: Config) -> None:

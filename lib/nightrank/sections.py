@@ -64,8 +64,9 @@ class SourceConfig(Section):
     left_out_files: how the paths of files of events and searches end that are not to be read; the manifest tells of
     them. Files that break before their end are found and left out without being named here.
 
-    people: who is one person with whom, and who has opted out, in the source's format whatever the convention; null:
-    the shop has no such log. previous_key_file: the key before pseudonym_key_file, while that is being rotated.
+    people: who is one person with whom, and who has opted out. enrichments: what a language model wrote of items. Both
+    in the source's format whatever the convention; null: the shop has no such log. previous_key_file: the key before
+    pseudonym_key_file, while that is being rotated.
     """
 
     convention: Literal["ubi", "canonical", "ga4", "metarank", "orders", "snowplow"] = "ubi"
@@ -80,6 +81,7 @@ class SourceConfig(Section):
     drop_user_ids: tuple[str, ...] = ()
     allow_empty: bool = False
     people: Text | None = None
+    enrichments: Text | None = None
     pseudonym_key_file: Text | None = None
     previous_key_file: Text | None = None
     search_lists: Pattern = "(?i)search"
@@ -243,22 +245,37 @@ class WordsConfig(Section):
     more_stop_words: tuple[str, ...] = ()
 
 
+class EnrichmentsConfig(Section):
+    """What a language model wrote of items: the input source.enrichments, or the catalogue's column `enrichment`.
+
+    in_text: whether item texts hold it where items.template says `{enrichment}`; else it is only judged (the table
+    enrichment_runs). What is longer than longest_text characters is refused, and what `refusals` finds: a model that
+    says why it writes nothing.
+    """
+
+    in_text: bool = False
+    longest_text: int = Field(default=1000, ge=1)
+    refusals: Pattern = r"(?i)\bas an ai\b|\blanguage model\b|^(i'm|i am|we are|we're)? ?sorry\b|^i (can't|cannot)\b"
+
+
 class ItemsConfig(Section):
     """The catalogue: what text is encoded and which facets an item has.
 
     keywords: at most so many an item, by TF-IDF. keyword_description_weight: what a word of the description counts
     where one of the title counts 1; 0: titles only, as stock sentences fill short titles up with words that say little.
     stop_words: what words.stop_words leaves and is no keyword. rating_prior_count: how many ratings the category's mean
-    is worth beside an item's own.
+    is worth beside an item's own. image_dims: how long each image_embedding is; null: of any length.
     """
 
-    template: Text = "{title}. {brand}. {category}. {description}"
+    # The enrichment before the description, which is often longer than an encoder reads.
+    template: Text = "{title}. {brand}. {category}. {enrichment}. {description}"
     longest_text: int = 2000
     keywords: int = Field(default=8, ge=0)
     keyword_description_weight: float = Field(default=0.0, ge=0, le=1)
     rating_prior_count: float = Field(default=10.0, gt=0)
     price_bands_per_doubling: float = 1.0
     full_catalogue: bool = False
+    image_dims: int | None = Field(default=None, ge=1)
     stop_words: tuple[str, ...] = ("the", "and", "for", "with", "from", "set", "pack", "new", "your", "you", "all")
 
 
@@ -410,6 +427,16 @@ class EncoderRunsConfig(Section):
     seed: int = Field(default=7, ge=0)
     threads: int = Field(default=1, ge=1)
     device: str = Field(default="cpu", pattern=r"^(cpu|cuda(:[0-9]+)?)$")
+
+
+class EnrichmentRunsConfig(Section):
+    """How enriched item texts are judged, weekly; how many searches, items and threads that takes is encoder_runs'.
+
+    judged_nights: the last nights, whose searches are judged on. An enrichment that arrived in them does not count.
+    """
+
+    judged_nights: int = Field(default=7, ge=1)
+    min_searches: int = Field(default=100, ge=1)
 
 
 class PropensitiesConfig(Section):

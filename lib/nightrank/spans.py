@@ -179,6 +179,32 @@ def rotating(nights: Nights) -> Nights:
     return lambda night, config: nights(night, config) if is_rotating(config) else NOTHING
 
 
+def has_enrichments(config: Config) -> bool:
+    """Whether the shop has an input of what a language model wrote of items."""
+    return config.source.enrichments is not None
+
+
+def judges_enrichments(config: Config) -> bool:
+    """Whether enriched texts may be judged: from that input, or from a column of the catalogue that is in use."""
+    return has_enrichments(config) or config.enrichments.in_text
+
+
+def enrichments_in_text(night: Night, config: Config) -> Span:
+    """All enrichments up to tonight where item texts hold them, else none."""
+    return everything(night, config) if has_enrichments(config) and config.enrichments.in_text else NOTHING
+
+
+def enrichments_before_judged(night: Night, config: Config) -> Span:
+    """The enrichments that arrived before the first of the searches that they are judged on."""
+    first = judged_by_enrichments(night, config).first
+    return Span(BEGINNING, first - ONE_DAY) if has_enrichments(config) else NOTHING
+
+
+def judged_by_enrichments(night: Night, config: Config) -> Span:
+    """Searches that enriched texts are judged on."""
+    return Span(window_start(night.run_date, config.enrichment_runs.judged_nights), night.run_date)
+
+
 def tuning_window(night: Night, config: Config) -> Span:
     """Searches that an encoder is learned from and judged on."""
     return Span(window_start(night.run_date, config.encoder_runs.window_nights), night.run_date)

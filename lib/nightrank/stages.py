@@ -26,8 +26,13 @@ from nightrank.spans import (
     closing_arrivals,
     duplicates_window,
     earlier,
+    enrichments_before_judged,
+    enrichments_in_text,
     everything,
+    has_enrichments,
     has_people,
+    judged_by_enrichments,
+    judges_enrichments,
     nights_ago,
     of_sequences,
     pairs_since_previous,
@@ -47,6 +52,8 @@ from nightrank.spans import (
     tuning_window,
 )
 from nightrank.steps.encoder_runs import build_encoder_runs, note_encoder_figures
+from nightrank.steps.enrichment_runs import build_enrichment_runs
+from nightrank.steps.enrichments import build_enrichments
 from nightrank.steps.evaluations import build_evaluations
 from nightrank.steps.events import build_events
 from nightrank.steps.gates import build_gates
@@ -82,7 +89,7 @@ class Read:
 
 
 def raw(name: str, nights: Nights) -> Read:
-    """A raw input: `raw_events`, `raw_searches`, `raw_items` or `raw_people`; `raw_event_lines` and so on."""
+    """A raw input: `raw_events`, `raw_searches`, `raw_items`, `raw_people`, `raw_enrichments`; `raw_event_lines`, …"""
     return Read(f"raw_{name}", None, nights)
 
 
@@ -117,8 +124,10 @@ class Stage:
 
 t = tables
 STAGES: tuple[Stage, ...] = (
-    # Items come first: the contract of events asks whether an item is known.
-    Stage(t.ITEMS, "prepare", build_items, (raw("items", arrivals), of(t.ITEMS, previous_snapshot))),
+    Stage(t.ENRICHMENTS, "prepare", build_enrichments, (raw("enrichments", arrivals),), wanted=has_enrichments),
+    # Items come before events, whose contract asks whether an item is known.
+    Stage(t.ITEMS, "prepare", build_items,
+          (raw("items", arrivals), of(t.ITEMS, previous_snapshot), of(t.ENRICHMENTS, enrichments_in_text))),
     Stage(t.EVENTS, "prepare", build_events,
           (raw("events", arrivals), of(t.ITEMS, tonight), of(t.EVENTS, duplicates_window, accepted_only=False))),
     Stage(t.SEARCHES, "prepare", build_searches,
@@ -189,5 +198,9 @@ WEEKLY: tuple[Stage, ...] = (
           (of(t.SEARCHES, tuning_window), of(t.ITEMS, tonight), of(t.PEOPLE, people_of(tonight)),
            of(t.ENCODER_RUNS, taken_over(earlier))),
           published=note_encoder_figures),
+    Stage(t.ENRICHMENT_RUNS, "encoder", build_enrichment_runs,
+          (of(t.SEARCHES, judged_by_enrichments), of(t.ITEMS, tonight), of(t.ENRICHMENTS, enrichments_before_judged),
+           of(t.PEOPLE, people_of(tonight)), of(t.ENCODER_RUNS, taken_over(earlier))),
+          wanted=judges_enrichments),
 )  # fmt: skip
 WEEKLY_JOBS: tuple[str, ...] = ("encoder",)

@@ -56,6 +56,9 @@ RAW_EVENTS = columns(**EVENT, **PARSED, source_file=STRING)
 RAW_SEARCHES = columns(**SEARCH, **PARSED, source_file=STRING)
 RAW_ITEMS = columns(**CATALOGUE, **PARSED, source_file=STRING)
 RAW_PEOPLE = columns(**WORD, **PARSED)
+# What a language model wrote of an item, and which one, asked how and when. plain_hash: that of items.
+ENRICHMENT = {"plain_hash": STRING, "text": STRING, "model": STRING, "prompt_version": STRING, "made_at": TIME}
+RAW_ENRICHMENTS = columns(**ENRICHMENT, **PARSED)
 # A line of a log's files: how many rows of RAW_EVENTS, RAW_SEARCHES or RAW_ITEMS it became, none where it is something
 # else, as an impression is. A file that cannot be read has one such row with null.
 RAW_EVENT_LINES = columns(source_file=STRING, arrived=DATE, event_rows=INT)
@@ -98,6 +101,15 @@ MANIFEST = Table(
     may_be_empty=True,
     unhashed=("source_file",),
 )
+ENRICHMENTS = Table(
+    "enrichments",
+    "what a language model wrote of items, by the hash of the plain text that it speaks of, and where it comes from",
+    columns(**ENRICHMENT, **QUARANTINE),
+    key=("plain_hash",),
+    holds=Holds.CHANGE,
+    partitions=("accepted",),
+    may_be_empty=True,
+)
 ITEMS = Table(
     "items",
     "the catalogue as of the night: clean text, facets, content hash",
@@ -107,6 +119,7 @@ ITEMS = Table(
         text=STRING,
         facets=STRINGS,
         content_hash=STRING,
+        plain_hash=STRING,
         source_file=STRING,
         delivered_in=STRINGS,
         **QUARANTINE,
@@ -256,6 +269,21 @@ ENCODER_RUNS = Table(
     holds=Holds.CHANGE,
     unhashed=("mlflow_run_id", "model_version"),
 )
+ENRICHMENT_RUNS = Table(
+    "enrichment_runs",
+    "one row a week: how well what searches took is found by the items' plain texts and by enriched ones",
+    columns(
+        encoder_version=STRING,
+        status=STRING,
+        reason=STRING,
+        items=LONG,
+        enriched_items=LONG,
+        searches=LONG,
+        metrics=WEIGHTS,
+    ),
+    key=("encoder_version",),
+    holds=Holds.CHANGE,
+)
 PROPENSITIES = Table(
     "propensities",
     "how likely each position is looked at, a device each",
@@ -401,9 +429,9 @@ RERANK_WEIGHTS = Table(
 )
 
 TABLES: tuple[Table, ...] = (
-    EVENTS, MANIFEST, ITEMS, SEARCHES, QUERY_CLASSES, PEOPLE, USER_PROFILES, ITEM_NEIGHBOURS, SEGMENTS, ITEM_EMBEDDINGS,
-    QUERY_EMBEDDINGS, PROPENSITIES, TRAINING_EXAMPLES, RANKER_RUNS, ITEM_TOKENS, GATES, EVALUATIONS, PROMOTIONS,
-    RERANK_WEIGHTS, ENCODER_RUNS,
+    EVENTS, MANIFEST, ENRICHMENTS, ITEMS, SEARCHES, QUERY_CLASSES, PEOPLE, USER_PROFILES, ITEM_NEIGHBOURS, SEGMENTS,
+    ITEM_EMBEDDINGS, QUERY_EMBEDDINGS, PROPENSITIES, TRAINING_EXAMPLES, RANKER_RUNS, ITEM_TOKENS, GATES, EVALUATIONS,
+    PROMOTIONS, RERANK_WEIGHTS, ENCODER_RUNS, ENRICHMENT_RUNS,
 )  # fmt: skip
 CLASSES = ("navigational", "category", "exploratory")
 ANONYMOUS = "anonymous"

@@ -27,7 +27,7 @@ from nightrank.steps.events import build_events
 from nightrank.steps.items import build_items
 from nightrank.steps.manifest import build_manifest
 from nightrank.steps.searches import build_searches
-from nightrank.tables import EVENTS, ITEMS, SEARCHES
+from nightrank.tables import ENRICHMENTS, EVENTS, ITEMS, SEARCHES
 
 NIGHT = date(2026, 1, 3)
 KINDS = ("events", "event_lines", "searches", "search_lines", "items", "item_lines")
@@ -146,7 +146,8 @@ def test_every_line_is_read_and_every_row_judged(spark: SparkSession, tmp_path: 
     config = Config.model_validate({"source": source, "searches": {"attribution_hours": 0.01}})
     night = ordinary_night(NIGHT, ())
     raw = {kind: read_raw(spark, kind, config, NIGHT, NIGHT, NIGHT) for kind in KINDS}
-    items = build_items(raw["items"], spark.createDataFrame([], ITEMS.schema), night, config)
+    nothing = [spark.createDataFrame([], table.schema) for table in (ITEMS, ENRICHMENTS)]
+    items = build_items(raw["items"], *nothing, night, config)
     seen = spark.createDataFrame([], EVENTS.schema)
     items = items.withColumn("run_date", F.lit(NIGHT)).localCheckpoint()
     events = build_events(raw["events"], items.where("accepted"), seen, night, config).localCheckpoint()

@@ -71,7 +71,7 @@ def small_shop(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) ->
     ranker_id = keep_ranker(config, ranker)
     at = datetime(2026, 1, 8, 12, tzinfo=UTC)
     told = {i: (f"thing {i}", [f"brand:{b}", "category:t"], f"hash {i}") for i, b in zip(ITEMS, BRANDS, strict=True)}
-    item_rows = [(TONIGHT, i, f"Thing {i}", *[None] * 14, *told[i], None, None, [], True) for i in ITEMS]
+    item_rows = [(TONIGHT, i, f"Thing {i}", *[None] * 14, *told[i], told[i][2], None, None, [], True) for i in ITEMS]
     neighbours = [(TONIGHT - DAY, i, i, 5.0 - n, TONIGHT - DAY, 5.0 - n, 0) for n, i in enumerate(ITEMS[:4])]
     neighbours += [(TONIGHT - DAY, "i0", "i4", 1.0, TONIGHT - DAY, 0.5, 1)]
     profiles = [

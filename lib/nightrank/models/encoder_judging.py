@@ -65,9 +65,9 @@ def judge(
     old, new = (_found(one, lessons, takes, apart, settings) for one in (standing, tuned))
     first = np.flatnonzero(np.diff(takes.search, prepend=-1))
     gains = {
-        "ndcg": _gain(takes.query[first], old.ndcg, new.ndcg, settings),
-        "recall": _gain(takes.query[first], old.recall, new.recall, settings),
-        "unseen_auc": _gain(apart.item, old.unseen, new.unseen, settings),
+        "ndcg": paired_gain(takes.query[first], old.ndcg, new.ndcg, settings),
+        "recall": paired_gain(takes.query[first], old.recall, new.recall, settings),
+        "unseen_auc": paired_gain(apart.item, old.unseen, new.unseen, settings),
     }
     promoted, reason = decide(gains)
     return Verdict(promoted, reason, _metrics(old, new, gains))
@@ -86,6 +86,12 @@ def decide(gains: dict[str, Interval]) -> tuple[bool, str]:
     return True, f"nDCG@10 over the catalogue at least {told[0]}, AUC of items kept from training at least {told[1]}"
 
 
+def paired_gain(clusters: Ints, old: Doubles, new: Doubles, settings: EncoderRunsConfig) -> Interval:
+    """(value, lower, upper) of new - old, figures of the same searches, drawn by cluster."""
+    (_, before, weight), (_, after, _) = (sums_by_user(clusters, figures) for figures in (old, new))
+    return difference_interval(after, before, weight, settings.bootstrap, settings.seed)
+
+
 def _found(encoder: EncoderConfig, lessons: Lessons, takes: Takes, apart: Takes, settings: EncoderRunsConfig) -> Found:
     encode = encoder_of(encoder.model_copy(update={"threads": settings.threads}), settings.device)
     asked = np.unique(takes.query)
@@ -99,11 +105,6 @@ def _found(encoder: EncoderConfig, lessons: Lessons, takes: Takes, apart: Takes,
         unseen=above(ranks(queries, items, apart, lessons.unseen), int(lessons.unseen.sum())),
         tau=robustness(encode, texts, items, settings.seed),
     )
-
-
-def _gain(clusters: Ints, old: Doubles, new: Doubles, settings: EncoderRunsConfig) -> Interval:
-    (_, before, weight), (_, after, _) = (sums_by_user(clusters, figures) for figures in (old, new))
-    return difference_interval(after, before, weight, settings.bootstrap, settings.seed)
 
 
 def _metrics(old: Found, new: Found, gains: dict[str, Interval]) -> dict[str, float]:

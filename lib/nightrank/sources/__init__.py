@@ -14,6 +14,7 @@ from nightrank.config import Config
 from nightrank.errors import ContractError
 from nightrank.sources import canonical, ga4, metarank, orders, snowplow, ubi
 from nightrank.sources.broken import breaks, broken_among, file_named
+from nightrank.sources.enrichments import read_enrichments
 from nightrank.sources.people import read_people
 from nightrank.sources.reading import Arrivals, Spoilt, files_of, spoilt_files, without_scheme
 from nightrank.tables import RAW_EVENT_LINES, RAW_ITEM_LINES, RAW_SEARCH_LINES
@@ -21,16 +22,19 @@ from nightrank.tables import RAW_EVENT_LINES, RAW_ITEM_LINES, RAW_SEARCH_LINES
 CONVENTIONS: dict[str, ModuleType] = {
     "canonical": canonical, "ga4": ga4, "metarank": metarank, "orders": orders, "snowplow": snowplow, "ubi": ubi,
 }  # fmt: skip
+# Inputs of one shape whatever the convention.
+OWN_INPUTS = {"people": read_people, "enrichments": read_enrichments}
 # What the lines of a log's files are counted as; a convention whose rows are no lines of their own does not read them.
 LINES = {"event_lines": RAW_EVENT_LINES, "search_lines": RAW_SEARCH_LINES, "item_lines": RAW_ITEM_LINES}
 # Logs of which a file that cannot be read is left out, to be told of in the manifest: what it held is evidence that is
 # missing. Without a part of its catalogue a shop would lose items and with them their events; without a file of
-# `people` an opt-out: these are refused.
-LEFT_OUT, REFUSED = ("events", "searches"), ("items", "people")
+# `people` an opt-out: these are refused. So is a torn one of `enrichments`, without which texts would be plain again.
+LEFT_OUT, REFUSED = ("events", "searches"), ("items", "people", "enrichments")
 
 
 def read_raw(spark: SparkSession, kind: str, config: Config, first: date, last: date, tonight: date) -> DataFrame:
-    """The raw rows of `kind` that arrived in first..last: RAW_EVENTS, RAW_SEARCHES, RAW_ITEMS or RAW_PEOPLE exactly.
+    """The raw rows of `kind` that arrived in first..last: RAW_EVENTS, RAW_SEARCHES, RAW_ITEMS, RAW_PEOPLE or
+    RAW_ENRICHMENTS exactly.
 
     `event_lines`, `search_lines` and `item_lines` are LINES: those that the rows came from, and for each file of
     source.events and of source.searches that cannot be read one without a number of rows. A log that holds events and
@@ -41,8 +45,8 @@ def read_raw(spark: SparkSession, kind: str, config: Config, first: date, last: 
     Raises InputMissingError (no path for tonight) and ContractError (no rows, missing columns, wrong types).
     """
     asked = Arrivals(first, last, tonight)
-    if kind == "people":
-        return read_people(spark, config, asked)
+    if kind in OWN_INPUTS:
+        return OWN_INPUTS[kind](spark, config, asked)
     read = getattr(CONVENTIONS[config.source.convention], f"read_{kind}", None)
     if read is None:
         return spark.createDataFrame([], LINES[kind])

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from string import Formatter
-
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from nightrank.config import Config
 from nightrank.contract import STRINGS
-from nightrank.errors import ConfigError
 from nightrank.nights import Night
 from nightrank.sections import ItemsConfig
 from nightrank.steps.item_ratings import category_ratings, shrunk_rating
+from nightrank.steps.item_texts import with_texts
 from nightrank.steps.item_words import keywords, weighed_words, words_said
 from nightrank.steps.once import evaluated_once
-from nightrank.steps.reasons import any_infinite, blank, finite, overlong, reasons
+from nightrank.steps.reasons import any_infinite, blank, finite, infinite, overlong, reasons
 from nightrank.steps.text import levels, normalise_text
 from nightrank.tables import CATALOGUE, ITEMS, RAW_ITEMS
 
@@ -24,12 +22,15 @@ KEYWORD = "keyword:"
 BELOW = " > "
 
 
-def build_items(raw_items: DataFrame, items: DataFrame, night: Night, config: Config) -> DataFrame:
+def build_items(
+    raw_items: DataFrame, items: DataFrame, enrichments: DataFrame, night: Night, config: Config
+) -> DataFrame:
     """The table `items`: last night's catalogue with what arrived since; quarantined rows beside it.
 
     raw_items: RAW_ITEMS of the arrivals; items: the snapshot before. The newest accepted version of an item wins
     (updated_at, one without it being the oldest; then arrival; then a hash of its columns); a quarantined one replaces
-    nothing. With items.full_catalogue only what arrived on run_date is taken, and only that stays.
+    nothing. With items.full_catalogue only what arrived on run_date is taken, and only that stays. enrichments: what
+    texts are to hold.
 
     source_file: the file that tonight's version came in; null where the version stood before. delivered_in: the files
     of all good versions that arrived, an entry each, whichever of them stands.
@@ -39,8 +40,9 @@ def build_items(raw_items: DataFrame, items: DataFrame, night: Night, config: Co
     accepted = _completed(_standing(good, items, config), config)
     quarantined = arrived.filter(F.size("reasons") > 0)
     return (
-        _described(accepted, config.items, True)
-        .unionByName(_described(quarantined, config.items, False), allowMissingColumns=True)
+        with_texts(accepted, enrichments, config)
+        .withColumn("accepted", F.lit(True))
+        .unionByName(quarantined.withColumn("accepted", F.lit(False)), allowMissingColumns=True)
         .select(*ITEMS.columns.names)
     )
 
@@ -51,20 +53,27 @@ def is_taken(night: Night, config: Config) -> Column:
 
 
 def _judged(raw_items: DataFrame, config: Config) -> DataFrame:
+    image, dims = F.col("image_embedding"), config.items.image_dims
     conditions = {
         "missing_key": blank("item_id", "title"),
         "overlong_id": overlong(config.events.longest_id, "item_id"),
-        "not_finite": any_infinite(*FIGURES) | F.exists("image_embedding", F.isnan),
+        "not_finite": any_infinite(*FIGURES) | _is_broken(image),
         "impossible_price": F.col("price") < 0,
+        "wrong_image_dims": F.size(image) != F.lit(dims) if dims else F.lit(False),
     }
-    vector = F.col("image_embedding")
     return (
         raw_items.select(*RAW_ITEMS.names)
+        .withColumn("image_embedding", F.when(F.size(image) > 0, image))
         .withColumn("reasons", reasons(F.col("problems"), conditions))
         .withColumns({name: finite(F.col(name)) for name in FIGURES})
-        .withColumn("image_embedding", F.when(~F.exists(vector, F.isnan), vector))
+        .withColumn("image_embedding", F.when(~_is_broken(image), image))
         .drop("problems")
     )
+
+
+def _is_broken(vector: Column) -> Column:
+    """Whether a number of the vector is missing, NaN or infinite; null, at no cost, where there is none."""
+    return F.exists(vector, lambda number: number.isNull() | infinite(number))
 
 
 def _standing(good: DataFrame, items: DataFrame, config: Config) -> DataFrame:
@@ -125,37 +134,6 @@ def _last_keywords(config: Config) -> Column:
     told = F.filter("facets", lambda token: token.startswith(KEYWORD))
     words = F.transform(told, lambda token: F.regexp_replace(token, f"^{KEYWORD}", ""))
     return F.struct(_content(config), words.alias("keywords"))
-
-
-def _described(items: DataFrame, config: ItemsConfig, accepted: bool) -> DataFrame:
-    text = item_text(config.template, config.longest_text) if accepted else F.lit(None).cast("string")
-    return items.withColumns({"accepted": F.lit(accepted), "text": text}).withColumn(
-        "content_hash", F.sha2("text", 256)
-    )
-
-
-def item_text(template: str, longest: int) -> Column:
-    """The text that is encoded: the template filled (nothing for null), spaces and full stops single, cut to `longest`.
-
-    Raises ConfigError for a field that the catalogue does not have.
-    """
-    parts: list[Column] = []
-    for literal, field, _, _ in Formatter().parse(template):
-        parts.append(F.lit(literal))
-        if field is not None:
-            parts.append(F.coalesce(F.col(_known(field)).cast("string"), F.lit("")))
-    single_spaces = F.regexp_replace(F.concat(*parts), r"\s+", " ")
-    single_stops = F.regexp_replace(single_spaces, r"(?:\s*\.){2,}", ".")
-    return F.substring(F.trim(F.regexp_replace(single_stops, r"^[\s.]+", "")), 1, longest)
-
-
-def _known(field: str) -> str:
-    if field not in CATALOGUE:
-        raise ConfigError(
-            f"items.template: expected fields of the catalogue ({', '.join(CATALOGUE)}), found '{field}'. "
-            "Change the template in section items of the config."
-        )
-    return field
 
 
 def facets(config: ItemsConfig) -> Column:
