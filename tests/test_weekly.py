@@ -20,7 +20,7 @@ def test_the_weekly_job_is_named_and_no_part_of_the_night() -> None:
     for word in ("encoder", "encoder_runs"):
         assert [stage.name for stage in stages_named(word, Config())] == ["encoder_runs"]
     assert "encoder_runs" not in {stage.name for stage in stages_named("nightly", Config())}
-    with pytest.raises(UsageError, match="rerank, encoder, items"):
+    with pytest.raises(UsageError, match="rerank, encoder, enrichments, items"):
         stages_named("dinner", Config())
 
 
