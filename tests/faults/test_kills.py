@@ -55,6 +55,7 @@ def test_the_same_night_three_times_is_one_night(
     assert hashes(spark, own) == faultless
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("stage", KILLED_STAGES)
 def test_killed_at_each_fail_point_the_rerun_has_the_faultless_tables(
     spark: SparkSession, own: Config, faultless: dict[tuple[str, str], str], stage: str

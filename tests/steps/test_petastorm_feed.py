@@ -22,11 +22,12 @@ ORDER[10:14] = ORDER[9]  # equal hashes are ordered by query_id
 
 
 def examples(spark: SparkSession) -> DataFrame:
-    """Rows 0-449 train, the rest valid; two candidates and three recents."""
+    """Rows 0-449 train, the rest valid; two candidates, three recents, two takes."""
     rows = [
         (
             f"q{i:03}", "u", date(2026, 1, 1), "train" if i < 450 else "valid", i % 3, int(ORDER[i]), [i, -1],
-            [0.5 * i] * 6, [0.25 * i] * 14, [1.0, 0.0], [i, i + 1, -1], [1.0, 0.5, 0.0], 1.0,
+            [0.5 * i] * 6, [0.25 * i] * 14, [1.0, 0.0], [i, i + 1, -1], [1.0, 0.5, 0.0],
+            [i, -1], [1, 0], [0, 0], 1.0,
         )
         for i in range(ROWS)
     ]  # fmt: skip
