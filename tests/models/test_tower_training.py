@@ -21,7 +21,8 @@ from nightrank.sections import RankerRunsConfig, SequenceConfig
 
 ITEMS, ENCODER, LONGEST = 30, 12, 8
 SIZES = {"layers": 1, "heads": 2, "width": 16, "longest": LONGEST, "dropout": 0.0, "input_dropout": 0.0, "hidden": 0.0}
-SEQUENCE = SequenceConfig(**SIZES, id_dropout=0.3, epochs=8, batch=32, learning_rate=3e-2)  # type: ignore[arg-type]
+FAST = {"id_dropout": 0.3, "epochs": 8, "batch": 32, "learning_rate": 3e-2}
+SEQUENCE = SequenceConfig.model_validate({**SIZES, **FAST})
 SETTINGS = RankerRunsConfig(dims=8, sequence=SEQUENCE)
 IDS = np.array([f"i{n:02}" for n in range(ITEMS)])
 
