@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from nightrank.models.catalogue import Catalogue, from_arrays, make_catalogue, positions
+from nightrank.models.feature_names import PROFILE_FEATURES
 from nightrank.models.features import SMOOTHING, make_shopper, shopper_features, tokens_of
 
 
@@ -59,16 +60,19 @@ def test_shopper_features_are_shares_neighbours_and_own_takes(catalogue: Catalog
     )
     # Of the 14 takes of branded items 13 are of brand:x; all of those with a category are of category:t.
     brand, category = (3.0 - 3.0 * 13 / 14) / (3.0 + SMOOTHING), (2.0 - 2.0) / (2.0 + SMOOTHING)
-    expected = [
-        # brand, category, price, seller, keyword, neighbours, own_item
-        [brand, category, 0, 0, 0, 1.0 * 0.3, 0],
-        [0, category, 0, 0, 0, 0.5 * 0.5, 0],
-        [brand, 0, 0, 0, 0, 1.0 * 0.2, np.log1p(1.5)],
-        [0, 0, 0, 0, 0, 0, 0],
-        [0, 0, 0, 0, 0, 0, 0],
-    ]
+    # b, the newest, has the neighbours a (.3) and c (.2); a, which weighs half, has b (.5). A logarithm's unit is .01.
+    expected = {
+        "brand": [brand, 0, brand, 0, 0],
+        "category": [category, category, 0, 0, 0],
+        "neighbours": [0.3, 0.5 * 0.5, 0.2, 0, 0],
+        "own_item": [0, 0, np.log1p(1.5), 0, 0],
+        "log_neighbours": [np.log(31), np.log(26), np.log(21), 0, 0],
+        "next_item": [0.3, 0, 0.2, 0, 0],
+        "log_next_item": [np.log(31), 0, np.log(21), 0, 0],
+    }
     found = shopper_features(catalogue, shopper, np.array([0, 1, 2, 3, -1]))
-    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    for name, column in zip(PROFILE_FEATURES, found.T, strict=True):
+        np.testing.assert_allclose(column, expected.get(name, [0] * 5), rtol=1e-6, err_msg=name)
 
 
 def test_who_takes_what_everybody_takes_has_no_taste(catalogue: Catalogue) -> None:

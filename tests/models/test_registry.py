@@ -14,6 +14,7 @@ from nightrank.config import Config
 from nightrank.errors import ContractError, TryAgainError
 from nightrank.models import registry
 from nightrank.models.artefact import Ranker, code_version
+from nightrank.models.feature_names import SHOPPER_FEATURES
 from nightrank.sections import LakeConfig, MlflowConfig
 
 
@@ -26,7 +27,7 @@ def ranker(a: float) -> Ranker:
         projection=projection,
         codebook=codebook,
         a=a,
-        shopper_coefficients=np.arange(7.0),
+        shopper_coefficients=np.arange(float(len(SHOPPER_FEATURES))),
         engine_coefficients=np.ones((3, 3)),
         mean_shopper=np.zeros(4, np.float32),
         recent=20,

@@ -12,7 +12,9 @@ import torch
 from nightrank.models.artefact import Ranker
 from nightrank.models.catalogue import Catalogue, make_catalogue
 from nightrank.models.codebook import assign_codes
+from nightrank.models.feature_names import SHOPPER_FEATURES
 from nightrank.models.features import Shopper, make_shopper, shopper_features
+from nightrank.models.ranker import RankerModule, to_batch
 from nightrank.models.row import candidates, code_token, compile_rows, interests, most_similar, shopper_part
 from nightrank.models.scorer import row_sums
 from nightrank.models.sequences import make_taken
@@ -21,6 +23,10 @@ from nightrank.sections import RerankWeightsConfig
 
 CONFIG = RerankWeightsConfig(similar=3, item_block=4, boosts=5, random_items=12)
 DIMS = 4
+COEFFICIENTS = {
+    "brand": 1.0, "category": 0.5, "price": 0.2, "keyword": 0.3, "neighbours": 4.0, "own_item": 1.5,
+    "cosine_last": 0.7, "cosine_mean": 0.9, "cosine_best": 0.6,
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -33,7 +39,7 @@ def ranker() -> Ranker:
         projection=np.eye(DIMS, dtype=np.float32),
         codebook=random.normal(size=(2, 3, DIMS)).astype(np.float32) / 2,
         a=2.0,
-        shopper_coefficients=np.array([1.0, 0.5, 0.2, 0.1, 0.3, 4.0, 1.5]),
+        shopper_coefficients=np.array([COEFFICIENTS.get(name, 0.1) for name in SHOPPER_FEATURES]),
         engine_coefficients=np.ones((3, 3)),
         mean_shopper=np.full(DIMS, 0.1, dtype=np.float32),
         recent=20,
@@ -106,7 +112,7 @@ def test_named_facets_are_the_coefficient_times_the_share(
 def test_code_weights_are_centred_per_level(catalogue: Catalogue, ranker: Ranker, shopper: Shopper) -> None:
     weights = compile_rows(catalogue, ranker, [shopper], CONFIG)[0].facet_weights
     centred = interests(catalogue, ranker, [shopper])[0] - ranker.mean_shopper
-    raw = 2.0 * ranker.codebook @ centred
+    raw = ranker.codebook @ (2.0 * centred + 0.7 * catalogue.vectors[0])  # i00 was taken last
     for level in range(2):
         expected = raw[level] - raw[level].mean()
         found = [weights.get(code_token("c1", level, code), 0.0) for code in range(3)]
@@ -143,13 +149,37 @@ def test_candidates_are_taken_near_popular_and_similar_items(catalogue: Catalogu
     assert found.tolist() == [0, 1, 2, 5, 7, 8, 9, 10]
 
 
-def test_features_are_those_of_training(catalogue: Catalogue, ranker: Ranker, shopper: Shopper) -> None:
-    items = np.arange(12)
-    centred = interests(catalogue, ranker, [shopper])[0].astype(np.float64) - ranker.mean_shopper
-    expected = 2.0 * catalogue.vectors.astype(np.float64) @ centred + shopper_features(
-        catalogue, shopper, items
-    ) @ np.asarray(ranker.shopper_coefficients)
-    np.testing.assert_allclose(shopper_part(catalogue, ranker, shopper, centred, items), expected, rtol=1e-6)
+def in_training(catalogue: Catalogue, ranker: Ranker, shopper: Shopper, state: np.ndarray | None = None) -> np.ndarray:
+    """What the module that is trained makes of every item, of an engine that says nothing: g, of u and not u - mean."""
+    module = RankerModule(np.eye(DIMS), np.ones(3), np.ones(len(SHOPPER_FEATURES) - 3))
+    with torch.no_grad():
+        module.shopper.copy_(torch.from_numpy(ranker.shopper_coefficients) * module.shopper_scale)
+        module.raw_a.fill_(np.log(np.expm1(ranker.a / 5)))  # a is 5 softplus(raw a)
+        pad = 5 - len(shopper.recent)
+        columns = {
+            "item_index": np.arange(12)[None], "engine_features": np.zeros((1, 36)),
+            "recent_index": np.pad(shopper.recent, (0, pad), constant_values=-1)[None],
+            "recent_weight": np.pad(shopper.recent_weights, (0, pad))[None],
+            "shopper_features": shopper_features(catalogue, shopper, np.arange(12)).reshape(1, -1),
+            "gains": np.zeros((1, 12)), "class_index": np.zeros(1), "slate_weight": np.ones(1),
+        }  # fmt: skip
+        told = {} if state is None else {"shopper": state[None]}
+        return np.asarray(module(to_batch({**columns, **told}, catalogue.vectors.astype(np.float64))))[0]
+
+
+def test_the_compiler_scores_as_training_does(catalogue: Catalogue, ranker: Ranker, shopper: Shopper) -> None:
+    u = interests(catalogue, ranker, [shopper])[0].astype(np.float64)
+    found = shopper_part(catalogue, ranker, shopper, u, np.arange(12))
+    np.testing.assert_allclose(found, in_training(catalogue, ranker, shopper), atol=1e-5)
+    assert np.ptp(found) > 1
+    with_towers = replace(ranker, tower_id="t", shopper_tower={"log_scale": np.float32(1)})
+    state = catalogue.vectors[7].astype(np.float64)
+    found = shopper_part(catalogue, with_towers, shopper, state, np.arange(12))
+    np.testing.assert_allclose(found, in_training(catalogue, ranker, shopper, state), atol=1e-5)
+    # Of someone of whom nothing is known, nothing is said.
+    nobody = make_shopper(catalogue, [], [], [], [], [], 0.9)
+    assert not shopper_part(catalogue, ranker, nobody, np.zeros(DIMS), np.arange(12)).any()
+    assert not in_training(catalogue, ranker, nobody).any()
 
 
 def test_with_towers_the_interest_is_the_state_after_the_last_take(catalogue: Catalogue, ranker: Ranker) -> None:

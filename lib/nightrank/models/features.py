@@ -1,6 +1,6 @@
 """What a shopper's profile says of items: the shopper features of training and of the row compiler, one function.
 
-Order of the columns: artefact.SHOPPER_FEATURES: the affinity sums of catalogue.KINDS, then neighbours, then own_item.
+Order of the columns: feature_names.PROFILE_FEATURES, which begin with the affinity sums of catalogue.KINDS.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from nightrank.models.sequences import NOTHING_TAKEN, Taken
 
 # Pseudo-takes added to the sum of a kind, so that one event does not make a shopper all of one brand.
 SMOOTHING = 5.0
+# A logarithm counts weights of neighbours in this: what one sequence of two items weighs that a hundred took each.
+NEIGHBOUR_UNIT = 0.01
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
@@ -27,7 +29,8 @@ class Shopper:
     tokens, shares: index into the vocabulary, and the share of the shopper's weight within the token's kind that is
     above (or below) what everybody takes of it.
     own, own_values: items taken before and log(1 + decayed takes). recent, recent_weights: distinct recent items,
-    newest first, and their weight. near, near_weights: neighbours of the recent items, in item order.
+    newest first, and their weight. near, near_weights: neighbours of the recent items, in item order; next_items,
+    next_weights: those of the newest alone.
     taken: the last takes in order, not distinct: what a shopper tower reads.
     """
 
@@ -39,6 +42,8 @@ class Shopper:
     recent_weights: Floats
     near: Indices
     near_weights: Floats
+    next_items: Indices
+    next_weights: Floats
     taken: Taken = NOTHING_TAKEN
 
 
@@ -60,14 +65,17 @@ def make_shopper(
     own, own_values = _known(catalogue.item_ids, own_item_ids, np.log1p(np.asarray(own_item_values, dtype=np.float64)))
     decays = recent_decay ** np.arange(len(recent_item_ids), dtype=np.float64)
     recent, recent_weights = _known(catalogue.item_ids, recent_item_ids, decays)
-    near, near_weights = _near(catalogue, recent, recent_weights)
-    return Shopper(tokens, shares, own, own_values, recent, recent_weights, near, near_weights, taken)
+    near = _near(catalogue, recent, recent_weights)
+    following = _near(catalogue, recent[:1], np.ones(1))
+    return Shopper(tokens, shares, own, own_values, recent, recent_weights, *near, *following, taken)
 
 
 def shopper_features(catalogue: Catalogue, shopper: Shopper, items: Indices) -> Floats:
-    """float64 [items, len(KINDS) + 2]: affinity sums by kind, co-occurrence with recent items, own takes.
+    """float64 [items, len(PROFILE_FEATURES)]: affinity sums by kind, own takes, and what is taken after recent items.
 
-    items: positions in the catalogue; -1 (unknown) gives zeros.
+    items: positions in the catalogue; -1 (unknown) gives zeros. neighbours: summed over the recent items, as they
+    weigh; next_item: of the newest alone. An item's neighbours are above all what is taken after it: what is taken
+    before it counts item_neighbours.backward times that.
     """
     owner, tokens = tokens_of(catalogue, items)
     shares = _looked_up(shopper.tokens, shopper.shares, tokens)
@@ -75,8 +83,10 @@ def shopper_features(catalogue: Catalogue, shopper: Shopper, items: Indices) -> 
     cell = owner[named] * len(KINDS) + catalogue.kinds[tokens[named]]
     sums = np.bincount(cell, weights=shares[named], minlength=len(items) * len(KINDS))
     near = _looked_up(shopper.near, shopper.near_weights, items)
+    following = _looked_up(shopper.next_items, shopper.next_weights, items)
     own = _looked_up(shopper.own, shopper.own_values, items)
-    return np.column_stack([sums.reshape(len(items), len(KINDS)), near, own])
+    logs = [np.log1p(weights / NEIGHBOUR_UNIT) for weights in (near, following)]
+    return np.column_stack([sums.reshape(len(items), len(KINDS)), near, own, logs[0], following, logs[1]])
 
 
 def tokens_of(catalogue: Catalogue, items: Indices) -> tuple[Indices, Indices]:
