@@ -71,9 +71,7 @@ def make_catalogue(
     _refuse_unsorted(item_ids)
     token_offsets, flat_tokens = _flat(tokens)
     vocabulary, token_ids = np.unique(np.asarray(flat_tokens, dtype=np.str_), return_inverse=True)
-    found = positions(item_ids, np.asarray(_flat(neighbours)[1], dtype=np.str_))
-    owner = np.repeat(np.arange(len(item_ids)), [len(n) for n in neighbours])
-    known = found >= 0
+    near = _neighbours(item_ids, neighbours, neighbour_weights)
     kinds = np.array([kind_of(token) for token in vocabulary], dtype=np.int8)
     popular_offsets, popular_ids = _popular(token_offsets, token_ids, len(vocabulary), popularity, popular_per_token)
     return Catalogue(
@@ -83,9 +81,9 @@ def make_catalogue(
         expected=_expected(token_offsets, token_ids, kinds, popularity),
         token_offsets=token_offsets,
         token_ids=token_ids.astype(np.int32),
-        neighbour_offsets=_offsets(np.bincount(owner[known], minlength=len(item_ids))),
-        neighbour_ids=found[known].astype(np.int32),
-        neighbour_weights=np.asarray(_flat(neighbour_weights)[1], dtype=np.float32)[known],
+        neighbour_offsets=near[0],
+        neighbour_ids=near[1],
+        neighbour_weights=near[2],
         popularity=popularity.astype(np.float32),
         category=_narrowest(token_offsets, token_ids, kinds),
         band=_bands(token_offsets, token_ids, vocabulary),
@@ -93,6 +91,17 @@ def make_catalogue(
         popular_offsets=popular_offsets,
         popular_ids=popular_ids,
     )
+
+
+def _neighbours(
+    item_ids: NDArray[np.str_], neighbours: Sequence[Sequence[str]], weights: Sequence[Sequence[float]]
+) -> tuple[Offsets, Ints, Floats]:
+    """Offsets, positions and weights of those that are in the catalogue."""
+    found = positions(item_ids, np.asarray(_flat(neighbours)[1], dtype=np.str_))
+    owner = np.repeat(np.arange(len(item_ids)), [len(n) for n in neighbours])
+    known = found >= 0
+    kept = np.asarray(_flat(weights)[1], dtype=np.float32)[known]
+    return _offsets(np.bincount(owner[known], minlength=len(item_ids))), found[known].astype(np.int32), kept
 
 
 def _refuse_unsorted(item_ids: NDArray[np.str_]) -> None:
