@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pyspark.sql import Column
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from nightrank.config import Config
@@ -48,6 +48,11 @@ def habit_columns(config: Config) -> list[Column]:
 def no_habits() -> list[Column]:
     """The same of whom nothing is known."""
     return [F.array().cast(column.split(" ")[1]).alias(column.split(" ")[0]) for column in FLAT_HABITS.split(", ")]
+
+
+def without_habits(shoppers: DataFrame) -> DataFrame:
+    """The flat shoppers with no habits: where nothing reads them, Spark does not carry them either."""
+    return shoppers.withColumns(dict(zip(COLUMNS, no_habits(), strict=True)))
 
 
 def _named(names: Column, states: Column, numbers: Callable[[Column], list[Column]], at: int) -> list[Column]:
