@@ -21,6 +21,7 @@ from nightrank.contract import Table
 from nightrank.errors import TryAgainError
 from nightrank.hashing import content_hash
 from nightrank.models.artefact import Ranker
+from nightrank.models.feature_names import SHOPPER_FEATURES
 from nightrank.models.registry import CHAMPION, Training, keep_ranker, log_ranker, point_alias
 from nightrank.nights import ordinary_night
 from nightrank.runner import run_stage
@@ -50,7 +51,7 @@ def ranker(night: date) -> Ranker:
         projection=np.eye(4, dtype=np.float32),
         codebook=np.stack([np.eye(4)[:2], np.eye(4)[2:]]).astype(np.float32),
         a=float(night.day),
-        shopper_coefficients=np.arange(7.0),
+        shopper_coefficients=np.arange(float(len(SHOPPER_FEATURES))),
         engine_coefficients=np.ones((3, 3)),
         mean_shopper=np.zeros(4, np.float32),
         recent=20,

@@ -13,6 +13,7 @@ import pytest
 from nightrank.errors import ContractError
 from nightrank.models import artefact
 from nightrank.models.artefact import Ranker, load_ranker, save_ranker
+from nightrank.models.feature_names import ENGINE_FEATURES, SHOPPER_FEATURES, in_order
 
 
 def ranker() -> Ranker:
@@ -26,7 +27,7 @@ def ranker() -> Ranker:
         projection=projection,
         codebook=codebook,
         a=1.5,
-        shopper_coefficients=np.arange(7) / 10,
+        shopper_coefficients=np.arange(len(SHOPPER_FEATURES)) / 10,
         engine_coefficients=np.full((3, 3), 0.5),
         mean_shopper=np.zeros(4, np.float32),
         recent=20,
@@ -99,6 +100,26 @@ def test_an_unusable_ranker_is_neither_written_nor_read(changed: dict[str, objec
     assert not (tmp_path / "ranker").exists()
 
 
+def test_an_older_ranker_weighs_what_it_knew_and_nothing_else(tmp_path: Path) -> None:
+    """A file of the program before: seven features, in their own order."""
+    names = ("own_item", "brand", "category", "price", "seller", "keyword", "neighbours")
+    older = replace(ranker(), shopper_features=names, shopper_coefficients=np.arange(1.0, 8))
+    back = load_ranker(tmp_path / "one", save_ranker(older, tmp_path / "one"))
+    assert back.shopper_features == SHOPPER_FEATURES
+    assert {n: c for n, c in zip(SHOPPER_FEATURES, back.shopper_coefficients.tolist(), strict=True) if c} == {
+        "own_item": 1, "brand": 2, "category": 3, "price": 4, "seller": 5, "keyword": 6, "neighbours": 7,
+    }  # fmt: skip
+    np.testing.assert_array_equal(
+        in_order(np.array([[1.0, 2], [3, 4]]), ["y", "x"], ["x", "y", "z"]), [[2, 1, 0], [4, 3, 0]]
+    )
+
+
+def test_a_ranker_that_weighs_what_is_not_known_here_is_refused(tmp_path: Path) -> None:
+    newer = replace(ranker(), engine_features=(*ENGINE_FEATURES[:2], "weather"))
+    with pytest.raises(ContractError, match="features that this program does not make: weather"):
+        load_ranker(tmp_path / "one", save_ranker(newer, tmp_path / "one"))
+
+
 def test_item_vectors_are_unit_rows_and_zero_stays_zero() -> None:
     one = replace(ranker(), projection=np.eye(6, 4, dtype=np.float32))
     vectors = artefact.item_vectors(one, [[3, 4, 0, 0, 0, 0], [0] * 6, [0, 0, 0, 0, 1, 1]])
@@ -122,11 +143,10 @@ def test_a_shopper_is_the_weighted_mean_direction_of_the_recents() -> None:
 
 
 def test_scores_are_the_formulas() -> None:
-    one = replace(ranker(), a=2.0, shopper_coefficients=np.array([1.0, 0, 0, 0, 0, 0, 3.0]))
+    one = replace(ranker(), a=2.0, shopper_coefficients=np.array([1.0, 0, 3.0]))
     shopper = np.array([[0.6, 0.8]])
     vectors = np.array([[[1.0, 0.0], [0.0, 1.0]]])
-    features = np.zeros((1, 2, 7))
-    features[0, 1] = [0.5, 9, 9, 9, 9, 9, 1.0]
+    features = np.array([[[0.0, 0, 0], [0.5, 9, 1.0]]])
     np.testing.assert_allclose(
         artefact.shopper_scores(one, shopper, vectors, features), [[2 * 0.6, 2 * 0.8 + 1 * 0.5 + 3 * 1.0]]
     )

@@ -12,7 +12,10 @@ import torch
 from nightrank.models.artefact import Ranker
 from nightrank.models.catalogue import Catalogue, make_catalogue
 from nightrank.models.codebook import assign_codes
+from nightrank.models.feature_names import SHOPPER_FEATURES
 from nightrank.models.features import Shopper, make_shopper, shopper_features
+from nightrank.models.habits import make_habits
+from nightrank.models.ranker import RankerModule, to_batch
 from nightrank.models.row import candidates, code_token, compile_rows, interests, most_similar, shopper_part
 from nightrank.models.scorer import row_sums
 from nightrank.models.sequences import make_taken
@@ -21,6 +24,10 @@ from nightrank.sections import RerankWeightsConfig
 
 CONFIG = RerankWeightsConfig(similar=3, item_block=4, boosts=5, random_items=12)
 DIMS = 4
+COEFFICIENTS = {
+    "brand": 1.0, "category": 0.5, "price": 0.2, "keyword": 0.3, "neighbours": 4.0, "own_item": 1.5,
+    "cosine_last": 0.7, "cosine_mean": 0.9, "cosine_best": 0.6, "category_due": 2.0,
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -33,7 +40,7 @@ def ranker() -> Ranker:
         projection=np.eye(DIMS, dtype=np.float32),
         codebook=random.normal(size=(2, 3, DIMS)).astype(np.float32) / 2,
         a=2.0,
-        shopper_coefficients=np.array([1.0, 0.5, 0.2, 0.1, 0.3, 4.0, 1.5]),
+        shopper_coefficients=np.array([COEFFICIENTS.get(name, 0.1) for name in SHOPPER_FEATURES]),
         engine_coefficients=np.ones((3, 3)),
         mean_shopper=np.full(DIMS, 0.1, dtype=np.float32),
         recent=20,
@@ -48,7 +55,7 @@ def catalogue(ranker: Ranker) -> Catalogue:
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     codes = assign_codes(vectors, ranker.codebook)
     ids = [f"i{n:02d}" for n in range(12)]
-    named = [[f"brand:{n % 3}", f"category:{n % 2}"] for n in range(12)]
+    named = [[f"brand:{n % 3}", f"category:{n % 2}", f"price:{n % 4}"] for n in range(12)]
     coded = [[code_token("c1", level, int(code)) for level, code in enumerate(own)] for own in codes]
     return make_catalogue(
         np.array(ids), [c + n for c, n in zip(coded, named, strict=True)],
@@ -59,8 +66,15 @@ def catalogue(ranker: Ranker) -> Catalogue:
 
 @pytest.fixture
 def shopper(catalogue: Catalogue) -> Shopper:
+    habits = make_habits(
+        catalogue,
+        item_cycles=(["i05"], [2, 3, 9, 3]),
+        category_cycles=(["category:0", "category:1"], [2, 3, 9, 3, 2, 3, 9, 6]),
+        prices=(["category:1"], [5.0, 10.0]),
+        seen=(["i03"], [1.0]),
+    )
     return make_shopper(
-        catalogue, ["brand:1", "category:0"], [6.0, 4.0], ["i05"], [2.0], ["i00", "i05"], recent_decay=0.9
+        catalogue, ["brand:1", "category:0"], [6.0, 4.0], ["i05"], [2.0], ["i00", "i05"], 0.9, habits=habits
     )
 
 
@@ -100,13 +114,16 @@ def test_named_facets_are_the_coefficient_times_the_share(
     weights = compile_rows(catalogue, ranker, [shopper], CONFIG)[0].facet_weights
     # Of 66 takes 22 are of brand:1 and 30 of category:0.
     assert weights["brand:1"] == pytest.approx(1.0 * 6 * (1 - 22 / 66) / (6 + 5), abs=1e-6)
-    assert weights["category:0"] == pytest.approx(0.5 * 4 * (1 - 30 / 66) / (4 + 5), abs=1e-6)
+    # One gap of three days, three days ago; of category:1, of which nothing else is known, twice that.
+    due = 2.0 * 3 / (3 + np.sqrt(4.5))
+    assert weights["category:0"] == pytest.approx(0.5 * 4 * (1 - 30 / 66) / (4 + 5) + due, abs=1e-6)
+    assert weights["category:1"] == pytest.approx(due / 2, abs=1e-6)
 
 
 def test_code_weights_are_centred_per_level(catalogue: Catalogue, ranker: Ranker, shopper: Shopper) -> None:
     weights = compile_rows(catalogue, ranker, [shopper], CONFIG)[0].facet_weights
     centred = interests(catalogue, ranker, [shopper])[0] - ranker.mean_shopper
-    raw = 2.0 * ranker.codebook @ centred
+    raw = ranker.codebook @ (2.0 * centred + 0.7 * catalogue.vectors[0])  # i00 was taken last
     for level in range(2):
         expected = raw[level] - raw[level].mean()
         found = [weights.get(code_token("c1", level, code), 0.0) for code in range(3)]
@@ -125,7 +142,7 @@ def test_limits_hold_and_the_heaviest_stay(catalogue: Catalogue, ranker: Ranker,
     small = CONFIG.model_copy(update={"codes": 2, "facets": 1, "boosts": 2})
     row = compile_rows(catalogue, ranker, [shopper], small)[0]
     named = [token for token in row.facet_weights if not token.startswith("code:")]
-    assert named == ["brand:1"]
+    assert named == ["category:0"]
     assert len(row.facet_weights) - len(named) == 2
     assert len(row.item_boosts) == 2
 
@@ -139,17 +156,42 @@ def test_most_similar_does_not_depend_on_the_block(catalogue: Catalogue) -> None
 
 def test_candidates_are_taken_near_popular_and_similar_items(catalogue: Catalogue, shopper: Shopper) -> None:
     found = candidates(catalogue, shopper, np.array([9]), CONFIG)
-    # own i05, recent i00 i05, near i01 i02, popular in brand:1 (i10, i07) and category:0 (i10, i08), similar i09
-    assert found.tolist() == [0, 1, 2, 5, 7, 8, 9, 10]
+    # own i05, recent i00 i05, seen i03, near i01 i02, popular in brand:1 (i10, i07) and category:0 (i10, i08),
+    # similar i09
+    assert found.tolist() == [0, 1, 2, 3, 5, 7, 8, 9, 10]
 
 
-def test_features_are_those_of_training(catalogue: Catalogue, ranker: Ranker, shopper: Shopper) -> None:
-    items = np.arange(12)
-    centred = interests(catalogue, ranker, [shopper])[0].astype(np.float64) - ranker.mean_shopper
-    expected = 2.0 * catalogue.vectors.astype(np.float64) @ centred + shopper_features(
-        catalogue, shopper, items
-    ) @ np.asarray(ranker.shopper_coefficients)
-    np.testing.assert_allclose(shopper_part(catalogue, ranker, shopper, centred, items), expected, rtol=1e-6)
+def in_training(catalogue: Catalogue, ranker: Ranker, shopper: Shopper, state: np.ndarray | None = None) -> np.ndarray:
+    """What the module that is trained makes of every item, of an engine that says nothing: g, of u and not u - mean."""
+    module = RankerModule(np.eye(DIMS), np.ones(3), np.ones(len(SHOPPER_FEATURES) - 3))
+    with torch.no_grad():
+        module.shopper.copy_(torch.from_numpy(ranker.shopper_coefficients) * module.shopper_scale)
+        module.raw_a.fill_(np.log(np.expm1(ranker.a / 5)))  # a is 5 softplus(raw a)
+        pad = 5 - len(shopper.recent)
+        columns = {
+            "item_index": np.arange(12)[None], "engine_features": np.zeros((1, 36)),
+            "recent_index": np.pad(shopper.recent, (0, pad), constant_values=-1)[None],
+            "recent_weight": np.pad(shopper.recent_weights, (0, pad))[None],
+            "shopper_features": shopper_features(catalogue, shopper, np.arange(12)).reshape(1, -1),
+            "gains": np.zeros((1, 12)), "class_index": np.zeros(1), "slate_weight": np.ones(1),
+        }  # fmt: skip
+        told = {} if state is None else {"shopper": state[None]}
+        return np.asarray(module(to_batch({**columns, **told}, catalogue.vectors.astype(np.float64))))[0]
+
+
+def test_the_compiler_scores_as_training_does(catalogue: Catalogue, ranker: Ranker, shopper: Shopper) -> None:
+    u = interests(catalogue, ranker, [shopper])[0].astype(np.float64)
+    found = shopper_part(catalogue, ranker, shopper, u, np.arange(12))
+    np.testing.assert_allclose(found, in_training(catalogue, ranker, shopper), atol=1e-5)
+    assert np.ptp(found) > 1
+    with_towers = replace(ranker, tower_id="t", shopper_tower={"log_scale": np.float32(1)})
+    state = catalogue.vectors[7].astype(np.float64)
+    found = shopper_part(catalogue, with_towers, shopper, state, np.arange(12))
+    np.testing.assert_allclose(found, in_training(catalogue, ranker, shopper, state), atol=1e-5)
+    # Of someone of whom nothing is known, nothing is said.
+    nobody = make_shopper(catalogue, [], [], [], [], [], 0.9)
+    assert not shopper_part(catalogue, ranker, nobody, np.zeros(DIMS), np.arange(12)).any()
+    assert not in_training(catalogue, ranker, nobody).any()
 
 
 def test_with_towers_the_interest_is_the_state_after_the_last_take(catalogue: Catalogue, ranker: Ranker) -> None:

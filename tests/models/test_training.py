@@ -11,6 +11,7 @@ from nightrank.errors import ConfigError, ContractError
 from nightrank.models import training
 from nightrank.models.artefact import project
 from nightrank.models.batches import Columns
+from nightrank.models.feature_names import PROFILE_FEATURES, SHOPPER_FEATURES
 from nightrank.models.training import Pass, feature_scales, first_projection, train_ranker
 from nightrank.sections import RankerRunsConfig
 
@@ -36,7 +37,7 @@ def planted(rows: int, seed: int) -> Columns:
     slate = np.stack([random.choice(ITEMS, SLATE, replace=False) for _ in range(rows)])
     mask = np.arange(SLATE) < random.integers(4, SLATE + 1, size=rows)[:, None]
     engine = random.normal(size=(rows, SLATE, 3)) * [2.0, 1.0, 0.1]
-    shopper = random.exponential(size=(rows, SLATE, 7)) * 0.3
+    shopper = random.exponential(size=(rows, SLATE, len(PROFILE_FEATURES))) * 0.3
     wanted = BASE * engine[..., 0] + BRAND * shopper[..., 0] + AFFINITY * np.take_along_axis(affinity, slate, 1)
     noisy = np.where(mask, wanted + random.gumbel(size=slate.shape), -np.inf)
     recent = np.argsort(-affinity, axis=1)[:, :RECENT]
@@ -71,7 +72,7 @@ def test_planted_coefficients_come_back_and_nuisance_stays_small(folds: tuple[Co
     trained = train_ranker(passes(*folds), catalogue()[1], SETTINGS)
     named = trained.shopper_coefficients
     assert named[0] == pytest.approx(BRAND, rel=0.2)
-    assert np.abs(named[1:]).max() < 0.15 * BRAND
+    assert np.abs(named[1 : len(PROFILE_FEATURES)]).max() < 0.15 * BRAND
     np.testing.assert_allclose(trained.engine_coefficients[:, 0], BASE, rtol=0.2)
     assert np.abs(trained.engine_coefficients[:, 1]).max() < 0.2
     assert trained.a > 1
@@ -135,6 +136,27 @@ def test_a_loss_that_is_no_number_stops_training(folds: tuple[Columns, Columns])
         train_ranker(passes(broken, None), catalogue()[1], SETTINGS)
 
 
+def test_the_mean_of_the_recents_is_weighed_once_unless_towers_say_what_the_shopper_wants(
+    folds: tuple[Columns, Columns],
+) -> None:
+    settings, (nature, _) = SETTINGS.model_copy(update={"epochs": 2, "dims": TASTES}), catalogue()
+    of_mean = SHOPPER_FEATURES.index("cosine_mean")
+    words = train_ranker(passes(*folds), nature.astype(np.float32), settings, np.eye(TASTES, dtype=np.float32))
+    assert words.shopper_coefficients[of_mean] == 0
+    # Towers that know nothing: the mean of the recents tells the tastes, and its coefficient finds that.
+    random = np.random.default_rng(5)
+    silent = [{**fold, "shopper": random.normal(size=(len(fold["gains"]), TASTES)) / 9} for fold in folds]
+    towers = train_ranker(passes(*silent), nature.astype(np.float32), settings, np.eye(TASTES, dtype=np.float32))
+    assert towers.shopper_coefficients[of_mean] > 0.5
+    assert towers.a < words.a
+
+
+def test_examples_with_other_features_are_refused(folds: tuple[Columns, Columns]) -> None:
+    older = {**folds[0], "shopper_features": folds[0]["shopper_features"][:, : SLATE * 7]}
+    with pytest.raises(ContractError, match=r"expected \d+ shopper_features an item .* found 7: .* training_examples"):
+        train_ranker(passes(older, None), catalogue()[1], SETTINGS)
+
+
 def test_feature_scales_are_spreads_within_slates() -> None:
     rows = planted(2, seed=3)
     rows["item_index"] = np.array([[0, 1] + [-1] * 6, [2, 3] + [-1] * 6], np.int32)
@@ -143,7 +165,7 @@ def test_feature_scales_are_spreads_within_slates() -> None:
     rows["engine_features"] = engine.reshape(2, -1)
     engine_scale, shopper_scale = feature_scales(passes(rows, None), 64)
     np.testing.assert_allclose(engine_scale, [2, 1, 1])
-    assert shopper_scale.shape == (7,)
+    assert shopper_scale.shape == (len(PROFILE_FEATURES),)
 
 
 def test_the_first_projection_is_orthonormal_in_the_catalogue_s_main_directions() -> None:

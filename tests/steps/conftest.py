@@ -14,6 +14,7 @@ from rerank_rows import ITEMS, people
 from nightrank import tables
 from nightrank.config import Config
 from nightrank.models.artefact import Ranker
+from nightrank.models.feature_names import SHOPPER_FEATURES
 from nightrank.models.registry import keep_ranker
 from nightrank.nights import Night, ordinary_night
 from nightrank.steps.item_tokens import build_item_tokens
@@ -54,7 +55,7 @@ def small_ranker() -> Ranker:
         projection=np.eye(4, dtype=np.float32),
         codebook=np.stack([np.eye(4)[:2], np.eye(4)[2:]]).astype(np.float32),
         a=1.0,
-        shopper_coefficients=np.array([3.0, 1.0, 0.0, 0.0, 0.0, 1.0, 1.0]),
+        shopper_coefficients=np.pad([3.0, 1.0, 0.0, 0.0, 0.0, 1.0, 1.0], (0, len(SHOPPER_FEATURES) - 7)),
         engine_coefficients=np.array([[2.0, 0.5, 0.0]] * 3),
         mean_shopper=np.zeros(4, dtype=np.float32),
         recent=20,

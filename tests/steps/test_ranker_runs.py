@@ -14,7 +14,7 @@ from pyspark.testing import assertDataFrameEqual
 
 from nightrank.config import Config
 from nightrank.errors import ContractError
-from nightrank.models.artefact import ENGINE_FEATURES, SHOPPER_FEATURES
+from nightrank.models.feature_names import ENGINE_FEATURES, PROFILE_FEATURES, SHOPPER_FEATURES
 from nightrank.models.int8 import to_int8
 from nightrank.models.outbox import waiting_notes
 from nightrank.models.registry import Registered, fetch_ranker
@@ -68,8 +68,9 @@ def training_examples(spark: SparkSession, rows: int, gain: float = 1.0) -> Data
             (
                 f"q{i}", "u", FIRST, "valid" if i % 5 == 0 else "train", i % 3, i * 7919 % 1000,
                 random.choice(ITEMS, SLATE, replace=False).tolist(), engine.ravel().tolist(),
-                random.normal(size=SLATE * 7).tolist(), gains.tolist(), [i % ITEMS, (i + 3) % ITEMS, -1],
-                [1.0, 0.9, 0.0], [i % ITEMS, -1, -1, -1], [4, 0, 0, 0], [0, 0, 0, 0], 1.0,
+                random.normal(size=SLATE * len(PROFILE_FEATURES)).tolist(), gains.tolist(),
+                [i % ITEMS, (i + 3) % ITEMS, -1], [1.0, 0.9, 0.0],
+                [i % ITEMS, -1, -1, -1], [4, 0, 0, 0], [0, 0, 0, 0], 1.0,
             )
         )  # fmt: skip
     return spark.createDataFrame(made, TRAINING_EXAMPLES.columns)

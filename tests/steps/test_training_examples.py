@@ -11,6 +11,7 @@ from pyspark.sql import functions as F
 from rerank_rows import ITEMS, people, searches_of
 
 from nightrank import tables
+from nightrank.models.feature_names import PROFILE_FEATURES
 from nightrank.models.features import SMOOTHING
 from nightrank.steps import training_examples as step
 from nightrank.steps.shoppers import flat_shoppers
@@ -93,11 +94,13 @@ def test_engine_features_are_base_popularity_and_cosine(examples, small_shop):
 
 
 def test_shopper_features_are_those_of_the_night_before(examples):
-    found = np.array(examples["q0"].shopper_features).reshape(4, 7)
+    found = np.array(examples["q0"].shopper_features).reshape(4, len(PROFILE_FEATURES))
     # One take of each brand, where everybody takes 9 of 14 of brand x (i0 i1) and 5 of 14 of brand y (i2 i3).
     x, y = ((1 - 2 * expected) / (2 + SMOOTHING) for expected in (9 / 14, 5 / 14))
     np.testing.assert_allclose(found[:, 0], [x, x, y, y], rtol=1e-6)
-    np.testing.assert_allclose(found[:, 6], [math.log1p(1.0), 0, math.log1p(1.0), 0], rtol=1e-6)
+    np.testing.assert_allclose(
+        found[:, PROFILE_FEATURES.index("own_item")], [math.log1p(1.0), 0, math.log1p(1.0), 0], rtol=1e-6
+    )
     assert examples["q0"].recent_index == [2, 0, -1]  # newest first
     np.testing.assert_allclose(examples["q0"].recent_weight, [1.0, 0.9, 0.0], rtol=1e-6)
     assert examples["q1"].recent_index == [-1, -1, -1]

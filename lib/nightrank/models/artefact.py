@@ -3,7 +3,7 @@
 v_i    = normalised (P' e_i), e_i the encoder's vector of the item
 u      = normalised (sum over k of recent_weight_k * v_recent_k), 0 without recents
          (both of tower: words; with tower: sequence they are those of towers.py, 0 without takes)
-g(u,i) = a * u.v_i + sum over f of c_f * shopper_features[i, f]
+g(u,i) = a * u.v_i + sum over f of c_f * shopper_features[i, f]        (features.py, and of vectors likeness.py)
 f(q,i) = sum over f of b[class, f] * engine_features[i, f]
 score  = f + g
 """
@@ -22,12 +22,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nightrank.errors import ContractError
+from nightrank.models.feature_names import ENGINE_FEATURES, SHOPPER_FEATURES, Doubles, in_order
 
 Floats = NDArray[np.float32]
-Doubles = NDArray[np.float64]
 
-ENGINE_FEATURES = ("base_score", "log_popularity", "query_cosine")
-SHOPPER_FEATURES = ("brand", "category", "price", "seller", "keyword", "neighbours", "own_item")
 CLASSES = 3  # navigational, category, exploratory: class_index 0, 1, 2
 # Sums in a matrix product depend on the shape of the batch in their last bits. Vectors are computed in float64 and
 # rounded to this many decimals, so that an item has the same vector in whatever batch it is computed.
@@ -101,7 +99,7 @@ def shopper_vector(vectors: ArrayLike, recent_index: ArrayLike, recent_weight: A
 
 
 def shopper_scores(ranker: Ranker, shoppers: ArrayLike, vectors: ArrayLike, shopper_features: ArrayLike) -> Doubles:
-    """g(u, i), float64 [..., K], of shoppers [..., dims], item vectors [..., K, dims], features [..., K, 7]."""
+    """g(u, i), float64 [..., K], of shoppers [..., dims], item vectors [..., K, dims], features [..., K, f]."""
     cosine = np.einsum("...d,...kd->...k", np.asarray(shoppers, np.float64), np.asarray(vectors, np.float64))
     named = np.einsum("...kf,f->...k", np.asarray(shopper_features, np.float64), ranker.shopper_coefficients)
     return np.asarray(ranker.a * cosine + named)
@@ -148,7 +146,10 @@ def load_ranker(path: str | Path, expected_sha256: str) -> Ranker:
 
 
 def ranker_from(content: bytes, expected_sha256: str, called: str) -> Ranker:
-    """The ranker in the bytes of a safetensors file; ContractError as `load_ranker`, naming `called`."""
+    """The ranker in the bytes of a safetensors file; ContractError as `load_ranker`, naming `called`.
+
+    One of an older program has coefficients 0 for the features that it did not know.
+    """
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
@@ -224,13 +225,11 @@ def _metadata(content: bytes) -> dict[str, Any]:
 
 
 def _from_parts(names: dict[str, Any], tensors: dict[str, Any]) -> Ranker:
+    engine, shopper = names.pop("engine_features"), names.pop("shopper_features")
+    tensors["engine_coefficients"] = in_order(tensors["engine_coefficients"], engine, ENGINE_FEATURES)
+    tensors["shopper_coefficients"] = in_order(tensors["shopper_coefficients"], shopper, SHOPPER_FEATURES)
     return Ranker(
-        **{
-            **names,
-            "tower_night": date.fromisoformat(names["tower_night"]),
-            "engine_features": tuple(names["engine_features"]),
-            "shopper_features": tuple(names["shopper_features"]),
-        },
+        **{**names, "tower_night": date.fromisoformat(names["tower_night"])},
         **{name: tensors[name] for name in _TENSORS},
         shopper_tower={name.removeprefix(_SHOPPER): tensors[name] for name in sorted(tensors) if _SHOPPER in name},
     )

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nightrank.models.artefact import CLASSES, ENGINE_FEATURES, SHOPPER_FEATURES, Ranker
+from nightrank.models.artefact import CLASSES, Ranker
+from nightrank.models.feature_names import ENGINE_FEATURES, SHOPPER_FEATURES, VECTOR_FEATURES
+from nightrank.models.likeness import BEST_OF
 
 # Cosines within a slate spread by about a fifth: with this, one unit of a moves scores as other coefficients do.
 _COSINE_SCALE = 5.0
@@ -25,7 +27,8 @@ class Batch:
     """B examples of K candidates and L recents; U different items among them.
 
     embeddings: [U, encoder dims] of those items. candidates [B, K], recents [B, L]: rows of `embeddings`.
-    mask [B, K]: whether there is a candidate. recent_weight [B, L]: 0 where there is no recent item.
+    mask [B, K]: whether there is a candidate. recent_weight [B, L]: newest first, 0 where there is no recent item.
+    shopper_features [B, K, f]: those of the profile.
     shoppers [B, dims]: u, where it is no mean of the recents.
     """
 
@@ -43,13 +46,17 @@ class Batch:
 
 
 class RankerModule(nn.Module):  # type: ignore[misc]  # torch is not type-checked: nn.Module is Any here
-    """Scores of slates: engine part + shopper part. Scales: what a unit of each feature is divided by."""
+    """Scores of slates: engine part + shopper part. Scales: what a unit of each feature is divided by.
 
-    def __init__(self, projection: NDArray[Any], engine_scale: NDArray[Any], shopper_scale: NDArray[Any]) -> None:
+    profile_scale: of the shopper features that are made of the profile; cosines have one of their own.
+    """
+
+    def __init__(self, projection: NDArray[Any], engine_scale: NDArray[Any], profile_scale: NDArray[Any]) -> None:
         super().__init__()
         self.projection = nn.Parameter(torch.from_numpy(np.array(projection)))
         kind = self.projection.dtype
         self.register_buffer("engine_scale", torch.as_tensor(engine_scale, dtype=kind))
+        shopper_scale = [*profile_scale, *[1 / _COSINE_SCALE for _ in VECTOR_FEATURES]]
         self.register_buffer("shopper_scale", torch.as_tensor(shopper_scale, dtype=kind))
         self.raw_a = nn.Parameter(torch.full((), _START_RAW_A, dtype=kind))
         self.shopper = nn.Parameter(torch.zeros(len(SHOPPER_FEATURES), dtype=kind))
@@ -59,11 +66,14 @@ class RankerModule(nn.Module):  # type: ignore[misc]  # torch is not type-checke
     def forward(self, batch: Batch) -> Tensor:
         """Scores [B, K]; what stands where there is no candidate means nothing."""
         vectors = unit(batch.embeddings @ self.projection)
-        shoppers = batch.shoppers
-        if shoppers is None:
-            shoppers = unit((batch.recent_weight[..., None] * vectors[batch.recents]).sum(dim=1))
-        cosine = (vectors[batch.candidates] * shoppers[:, None, :]).sum(dim=-1)
-        named = batch.shopper_features @ (self.shopper / self.shopper_scale)
+        candidates, recents = vectors[batch.candidates], vectors[batch.recents]
+        mean = unit((batch.recent_weight[..., None] * recents).sum(dim=1))
+        shoppers = mean if batch.shoppers is None else batch.shoppers
+        cosine = (candidates * shoppers[:, None, :]).sum(dim=-1)
+        # Where u is the mean of the recents, a alone weighs it.
+        other = torch.zeros_like(mean) if batch.shoppers is None else mean
+        likeness = vector_features(candidates, recents, batch.recent_weight, other)
+        named = torch.cat([batch.shopper_features, likeness], dim=-1) @ (self.shopper / self.shopper_scale)
         engine = (batch.engine_features * self.engine_coefficients()[batch.class_index][:, None, :]).sum(dim=-1)
         return engine + self.a() * cosine + named
 
@@ -80,6 +90,16 @@ class RankerModule(nn.Module):  # type: ignore[misc]  # torch is not type-checke
     def penalty(self) -> Tensor:
         """Sum of squares of what is drawn towards 0: shopper coefficients and class offsets, a standard unit each."""
         return self.shopper.square().sum() + self.offset.square().sum()
+
+
+def vector_features(candidates: Tensor, recents: Tensor, recent_weight: Tensor, mean: Tensor) -> Tensor:
+    """likeness.vector_features [B, K, 3] of candidates [B, K, dims] and recents [B, L, dims], m [B, dims]."""
+    known = (recent_weight > 0)[:, None, :]
+    # -1 is the least that a cosine can be; padding comes last, so the first recent says whether there is any.
+    cosines = (candidates @ recents.transpose(1, 2)).masked_fill(~known, -1.0)
+    best = cosines[..., :BEST_OF].amax(dim=-1)
+    alike = torch.stack([cosines[..., 0], (candidates * mean[:, None, :]).sum(dim=-1), best], dim=-1)
+    return alike * known[..., :1]
 
 
 def unit(rows: Tensor) -> Tensor:
@@ -116,8 +136,8 @@ def to_batch(columns: dict[str, NDArray[Any]], embeddings: NDArray[Any]) -> Batc
 class RowScores(nn.Module):  # type: ignore[misc]  # torch is not type-checked: nn.Module is Any here
     """A trained ranker that scores rows: what MLflow registers, for whoever wants its scores without this package.
 
-    A row: class_index, engine features, shopper features, the shopper's unit vector, the item's encoder vector: of a
-    ranker with towers, the item's unit vector.
+    A row: class_index, engine features, shopper features (those of vectors among them), the shopper's unit vector, the
+    item's encoder vector: of a ranker with towers, the item's unit vector.
     """
 
     def __init__(self, ranker: Ranker) -> None:

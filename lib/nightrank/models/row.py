@@ -1,8 +1,9 @@
 """The row compiler: from shoppers' profiles and a ranker to facet weights and item boosts.
 
 The shopper part of the ranker is g(u, i) = a (u - mean u).v_i + sum over features f of c_f F_f(u, i). It is fitted in
-this order, so that nothing is counted twice: codes = a (u - mean u).C, as v_i is about the sum of its code vectors C;
-named facets = c_kind x the shopper's share, exact; boosts = g - beta_u - both, for the candidates, where beta_u is the
+this order, so that nothing is counted twice: codes = d.C, where d.v_i is a (u - mean u).v_i and the features that are
+linear in v_i (likeness.py), as v_i is about the sum of its code vectors C; named facets = c_kind x the shopper's share
++ c_category_due x how due a category is, exact; boosts = g - beta_u - both, for the candidates, where beta_u is the
 mean of g - row over random items (what the row misses of every item changes no order).
 """
 
@@ -19,6 +20,7 @@ from nightrank.models.artefact import Ranker
 from nightrank.models.catalogue import KINDS, Catalogue
 from nightrank.models.features import Shopper, shopper_features, tokens_of
 from nightrank.models.int8 import from_int8, to_int8
+from nightrank.models.likeness import direction, vector_features
 from nightrank.models.sequences import padded
 from nightrank.models.tower_artefact import longest_of
 from nightrank.sections import RerankWeightsConfig
@@ -75,11 +77,22 @@ def compile_rows(
     """The rows of some shoppers. The same shoppers in the same order give the same bits."""
     interest = interests(catalogue, ranker, shoppers)
     centred = np.where(interest.any(axis=1, keepdims=True), interest - ranker.mean_shopper.astype(np.float32), 0)
-    similar = most_similar(catalogue, centred, config.similar, config.item_block)
+    directions = _directions(catalogue, ranker, shoppers, centred)
+    similar = most_similar(catalogue, directions.astype(np.float32), config.similar, config.item_block)
+    wanted = zip(interest, centred.astype(np.float64), directions, similar, strict=True)
     return [
-        _compile_row(catalogue, ranker, shopper, interest[i], centred[i].astype(np.float64), similar[i], config)
-        for i, shopper in enumerate(shoppers)
+        _compile_row(catalogue, ranker, shopper, *each, config) for shopper, each in zip(shoppers, wanted, strict=True)
     ]
+
+
+def _directions(
+    catalogue: Catalogue, ranker: Ranker, shoppers: Sequence[Shopper], centred: NDArray[np.float32]
+) -> Floats:
+    found = np.zeros(centred.shape)
+    for row, shopper in enumerate(shoppers):
+        recents = unit_vectors(catalogue, shopper.recent)
+        found[row] = direction(ranker, centred[row], recents, shopper.recent_weights)
+    return found
 
 
 def most_similar(catalogue: Catalogue, interest: NDArray[np.float32], most: int, block: int) -> Indices:
@@ -96,20 +109,23 @@ def most_similar(catalogue: Catalogue, interest: NDArray[np.float32], most: int,
 
 
 def candidates(catalogue: Catalogue, shopper: Shopper, similar: Indices, config: RerankWeightsConfig) -> Indices:
-    """The items that may be boosted, in item order: taken, near recent ones, popular in favoured facets, similar."""
+    """The items that may be boosted, in item order: taken, seen, near recent ones, popular in favoured facets, similar.
+
+    What is due was taken before.
+    """
     heaviest = np.lexsort((shopper.near, -shopper.near_weights))[: config.neighbour_candidates]
     favoured = shopper.tokens[np.lexsort((shopper.tokens, -shopper.shares))[: config.favourite_facets]]
     popular = [catalogue.popular_ids[catalogue.popular_offsets[t] : catalogue.popular_offsets[t + 1]] for t in favoured]
-    return np.unique(
-        np.concatenate([shopper.own, shopper.recent, shopper.near[heaviest], similar, *popular]).astype(np.int64)
-    )
+    known = shopper.own, shopper.recent, shopper.habits.seen, shopper.near[heaviest], similar
+    return np.unique(np.concatenate([*known, *popular]).astype(np.int64))
 
 
 def shopper_part(catalogue: Catalogue, ranker: Ranker, shopper: Shopper, centred: Floats, items: Indices) -> Floats:
     """g(u, i) of each item: float64 [items]."""
-    cosine = unit_vectors(catalogue, items).astype(np.float64) @ centred
-    features = shopper_features(catalogue, shopper, items)
-    return float(ranker.a) * cosine + features @ ranker.shopper_coefficients.astype(np.float64)
+    vectors = unit_vectors(catalogue, items).astype(np.float64)
+    alike = vector_features(ranker, vectors, unit_vectors(catalogue, shopper.recent), shopper.recent_weights)
+    features = np.hstack([shopper_features(catalogue, shopper, items), alike])
+    return float(ranker.a) * (vectors @ centred) + features @ ranker.shopper_coefficients.astype(np.float64)
 
 
 def _compile_row(
@@ -118,11 +134,12 @@ def _compile_row(
     shopper: Shopper,
     interest: NDArray[np.float32],
     centred: Floats,
+    wanted: Floats,
     similar: Indices,
     config: RerankWeightsConfig,
 ) -> Row:
     weights = {
-        **_code_weights(ranker, centred, config.codes),
+        **_code_weights(ranker, wanted, config.codes),
         **_named_weights(catalogue, ranker, shopper, config.facets),
     }
     dense = _dense(catalogue, weights)
@@ -146,9 +163,9 @@ def code_token(code_version: str, level: int, code: int) -> str:
     return f"code:{code_version}:{level}:{code}"
 
 
-def _code_weights(ranker: Ranker, centred: Floats, most: int) -> dict[str, float]:
+def _code_weights(ranker: Ranker, wanted: Floats, most: int) -> dict[str, float]:
     """Each code's weight, centred per level (an item has one code a level, so this changes no order)."""
-    weights = float(ranker.a) * (ranker.codebook.astype(np.float64) @ centred)
+    weights = ranker.codebook.astype(np.float64) @ wanted
     weights = np.round(weights - weights.mean(axis=1, keepdims=True), DECIMALS)
     order = np.argsort(-np.abs(weights), axis=None, kind="stable")[:most]
     return {
@@ -161,9 +178,11 @@ def _code_weights(ranker: Ranker, centred: Floats, most: int) -> dict[str, float
 def _named_weights(catalogue: Catalogue, ranker: Ranker, shopper: Shopper, most: int) -> dict[str, float]:
     kinds = catalogue.kinds[shopper.tokens]
     named = kinds >= 0
-    coefficients = ranker.shopper_coefficients[: len(KINDS)].astype(np.float64)
-    weights = np.round(coefficients[kinds[named]] * shopper.shares[named], DECIMALS)
-    tokens = shopper.tokens[named]
+    coefficients = dict(zip(ranker.shopper_features, ranker.shopper_coefficients.astype(np.float64), strict=True))
+    shares = np.array([coefficients[kind] for kind in KINDS])[kinds[named]] * shopper.shares[named]
+    due = coefficients["category_due"] * shopper.habits.category_due
+    tokens, at = np.unique(np.concatenate([shopper.tokens[named], shopper.habits.due_categories]), return_inverse=True)
+    weights = np.round(np.bincount(at, np.concatenate([shares, due]), len(tokens)), DECIMALS)
     order = np.lexsort((tokens, -np.abs(weights)))[:most]
     return {str(catalogue.vocabulary[tokens[o]]): float(weights[o]) for o in np.sort(order) if weights[o]}
 

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nightrank.errors import ConfigError, ContractError
-from nightrank.models.artefact import ENGINE_FEATURES, SHOPPER_FEATURES, Doubles, Floats, project, shopper_vector
+from nightrank.models.artefact import Floats, project, shopper_vector
 from nightrank.models.batches import Columns, recut, shuffled
+from nightrank.models.feature_names import ENGINE_FEATURES, PROFILE_FEATURES, Doubles
 from nightrank.models.losses import listwise_softmax
 from nightrank.models.metrics import has_relevant, ndcg_at_k
 from nightrank.models.ranker import RankerModule, to_batch
@@ -75,18 +76,31 @@ def train_ranker(
 
 
 def feature_scales(examples: Pass, rows: int) -> tuple[Doubles, Doubles]:
-    """The spread of each engine [3] and shopper [7] feature within the training slates; 1 where it does not vary.
+    """The spread of each engine and profile feature within the training slates; 1 where it does not vary.
 
-    Root mean square about the slate's mean; summed in parts of `rows` rows.
+    Root mean square about the slate's mean; summed in parts of `rows` rows. Raises ContractError for examples with
+    other features.
     """
-    candidates, squares = 0, np.zeros(len(ENGINE_FEATURES) + len(SHOPPER_FEATURES))
+    candidates, squares = 0, np.zeros(len(ENGINE_FEATURES) + len(PROFILE_FEATURES))
     for columns in recut(examples("train"), rows):
+        _refuse_other_features(columns)
         mask = columns["item_index"] >= 0
         candidates += int(mask.sum())
         squares += _squares_within_slates(columns, mask)
     spread = np.sqrt(squares / max(candidates, 1))
     scale = np.where(spread > 0, spread, 1.0)
     return scale[: len(ENGINE_FEATURES)], scale[len(ENGINE_FEATURES) :]
+
+
+def _refuse_other_features(columns: Columns) -> None:
+    slate = columns["item_index"].shape[1]
+    for name, features in (("engine_features", ENGINE_FEATURES), ("shopper_features", PROFILE_FEATURES)):
+        if columns[name].shape[1] != slate * len(features):
+            raise ContractError(
+                f"The ranker cannot be trained: expected {len(features)} {name} an item in table training_examples, "
+                f"found {columns[name].shape[1] / slate:g}: another version of nightrank made them. Run the stage "
+                "training_examples of this night again."
+            )
 
 
 def first_projection(embeddings: Floats, dims: int) -> Floats:

@@ -27,6 +27,7 @@ from nightrank.steps.catalogue import Loader
 from nightrank.steps.compiling import compile_profiles, share_indexed
 from nightrank.steps.consent import not_forgotten
 from nightrank.steps.gating import gated_rows
+from nightrank.steps.habits import without_habits
 from nightrank.steps.judging import served_sums, slates_after, with_row
 from nightrank.steps.persons import profiles_by_id
 from nightrank.steps.rankers import Contender, contenders
@@ -75,7 +76,7 @@ def build_evaluations(
             rows, groups = (gated_rows(some, gates, contender.ranker_id) for some in compiled)
         served = with_row(served, rows, groups, contender.role)
     profiles = profiles_by_id(user_profiles.withColumn("as_of", F.col("run_date")), people, config)
-    known = flat_shoppers(profiles, config).drop("as_of", "segment")
+    known = without_habits(flat_shoppers(profiles, config)).drop("as_of", "segment")
     ranker_ids = {contender.role: contender.ranker_id for contender in judges}
     indexed = next((catalogues[contender.role] for contender in judges if contender.ranker is not None), None)
     baselines = share_baselines(user_profiles, item_neighbours, indexed, people_tonight, config)

@@ -16,8 +16,8 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from nightrank.config import Config
-from nightrank.models.artefact import ENGINE_FEATURES, SHOPPER_FEATURES
 from nightrank.models.catalogue import Catalogue, positions
+from nightrank.models.feature_names import ENGINE_FEATURES, PROFILE_FEATURES
 from nightrank.models.features import shopper_features
 from nightrank.nights import ONE_DAY, Night
 from nightrank.sections import TrainingExamplesConfig
@@ -138,7 +138,7 @@ def _padded_example(items: Catalogue, row: Any, config: TrainingExamplesConfig, 
         "example_order": 0,
         "item_index": np.pad(index, (0, pad), constant_values=-1).astype(np.int32),
         "engine_features": _flattened(engine, pad, len(ENGINE_FEATURES)),
-        "shopper_features": _flattened(shopper_features(items, shopper, index), pad, len(SHOPPER_FEATURES)),
+        "shopper_features": _flattened(shopper_features(items, shopper, index), pad, len(PROFILE_FEATURES)),
         "gains": np.pad(gains, (0, pad)).astype(np.float32),
         "recent_index": _first(shopper.recent, config.recent, -1).astype(np.int32),
         "recent_weight": _first(shopper.recent_weights, config.recent, 0).astype(np.float32),
