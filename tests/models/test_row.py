@@ -15,7 +15,7 @@ from nightrank.models.codebook import assign_codes
 from nightrank.models.feature_names import SHOPPER_FEATURES
 from nightrank.models.features import Shopper, make_shopper, shopper_features
 from nightrank.models.ranker import RankerModule, to_batch
-from nightrank.models.row import candidates, code_token, compile_rows, interests, most_similar, shopper_part
+from nightrank.models.row import candidates, code_token, compile_rows, interests, shopper_part
 from nightrank.models.scorer import row_sums
 from nightrank.models.sequences import make_taken
 from nightrank.models.towers import ShopperTower, shopper_tower
@@ -134,13 +134,6 @@ def test_limits_hold_and_the_heaviest_stay(catalogue: Catalogue, ranker: Ranker,
     assert named == ["brand:1"]
     assert len(row.facet_weights) - len(named) == 2
     assert len(row.item_boosts) == 2
-
-
-def test_most_similar_does_not_depend_on_the_block(catalogue: Catalogue) -> None:
-    interest = catalogue.vectors[[3, 7]]
-    whole = most_similar(catalogue, interest, 3, block=100)
-    assert np.array_equal(whole, most_similar(catalogue, interest, 3, block=5))
-    assert whole[:, 0].tolist() == [3, 7]
 
 
 def test_candidates_are_taken_near_popular_and_similar_items(catalogue: Catalogue, shopper: Shopper) -> None:
