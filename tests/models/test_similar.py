@@ -49,7 +49,7 @@ def test_it_is_the_sorted_list_whatever_the_block(block: int, kind: type) -> Non
 
 
 def test_products_that_differ_beyond_the_sixth_decimal_are_equal_and_the_first_item_counts() -> None:
-    # .5 × .9999997 = .49999985 and .5: half a millionth apart and less, which float32 tells apart.
+    # .5 × .9999997 = .49999985 and .5: apart in the seventh decimal, which float32 can tell.
     vectors = np.array([[0.1], [0.9999997], [1.0], [0.2]], np.float32)
     assert most_similar(vectors, np.array([[0.5]], np.float32), 1, block=2).tolist() == [[1]]
     assert most_similar(vectors[::-1], np.array([[0.5]], np.float32), 1, block=2).tolist() == [[1]]
