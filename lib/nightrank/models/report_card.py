@@ -15,8 +15,10 @@ ALL = "all"
 RANKERS = ("challenger", "champion")
 # What is served, was, or could be, and the simplest two have figures of each slice; the others of all searches.
 IN_SLICES = (*RANKERS, "shop", "shown", "popularity", "repeats")
-# No rival: what was shown has the live rows in it already.
-NO_BASELINES = (*RANKERS, "shown")
+# The challenger's whole ranker; its nDCG less the challenger's is what compiling it into rows loses.
+FULL = "full"
+# No rivals: what was shown has the live rows in it already, and the whole ranker is what rows are made of.
+NO_BASELINES = (*RANKERS, "shown", FULL)
 SEED = 21  # of the bootstrap; any fixed number: a rerun must draw the same samples
 Arrays = Mapping[str, NDArray[np.generic]]
 
@@ -51,7 +53,8 @@ class Figure:
 def figures(judged: Arrays, draws: int) -> list[Figure]:
     """All figures of judged searches (columns of the table evaluations, as arrays, in a fixed order of rows).
 
-    Paired differences in nDCG: of each ranker from each baseline, the shop's order among them, and from each other.
+    Paired differences in nDCG: of each ranker from each baseline, the shop's order among them, and from each other; and
+    of the challenger's whole ranker from its rows, the compile loss.
     """
     methods = sorted(set(judged["method"].tolist()))
     found = []
@@ -73,10 +76,16 @@ def below_baselines(found: Sequence[Figure]) -> list[Figure]:
 
 
 def _pairs(methods: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Each ranker against each baseline among the methods, and the challenger against the champion."""
+    """Each ranker against each baseline among the methods, the challenger against the champion; whole against rows."""
     for method in RANKERS:
         yield from ((method, versus) for versus in methods if versus not in NO_BASELINES)
     yield RANKERS
+    yield FULL, RANKERS[0]
+
+
+def compile_loss(found: Sequence[Figure]) -> Figure | None:
+    """nDCG of the challenger's whole ranker less that of its rows, on all searches; None: neither was judged."""
+    return next((f for f in found if (f.method, f.versus, f.slice) == (FULL, RANKERS[0], ALL)), None)
 
 
 def paired_difference(

@@ -33,11 +33,16 @@ DECIMALS = 6  # weights are rounded here: a millionth of a score changes no rank
 
 @dataclass(frozen=True)
 class Row:
-    """One shopper's weights: token -> weight, item -> boost, and the int8 interest vector [dims]."""
+    """One shopper's weights: token -> weight, item -> boost, and the int8 interest vector [dims].
+
+    centred [dims], beta: u - mean u and beta_u, with which g - beta_u is what the row stands for.
+    """
 
     facet_weights: dict[str, float]
     item_boosts: dict[str, float]
     interest: NDArray[np.int8]
+    centred: NDArray[np.float32]
+    beta: float
 
 
 @dataclass(frozen=True)
@@ -94,7 +99,7 @@ def compile_rows(
     directions = _directions(catalogue, ranker, shoppers, centred)
     similar = most_similar(catalogue.vectors, directions.astype(np.float32), config.similar, config.item_block)
     shared = _shared(catalogue, ranker, config)
-    wanted = zip(shoppers, to_int8(interest), centred.astype(np.float64), directions, similar, strict=True)
+    wanted = zip(shoppers, to_int8(interest), centred.astype(np.float32), directions, similar, strict=True)
     return [_compile_row(catalogue, ranker, shared, *each, config) for each in wanted]
 
 
@@ -140,7 +145,7 @@ def _compile_row(
     shared: _Shared,
     shopper: Shopper,
     interest: NDArray[np.int8],
-    centred: Floats,
+    centred: NDArray[np.float32],
     wanted: Floats,
     similar: Indices,
     config: RerankWeightsConfig,
@@ -151,16 +156,19 @@ def _compile_row(
     dense[shared.code_places[codes]], dense[named] = code_weights, named_weights
     dense[-1] = 0.0
     chosen = candidates(catalogue, shopper, similar, config)
-    full = shopper_part(catalogue, ranker, shopper, centred, np.concatenate([chosen, shared.everyone]))
-    missed = full[len(chosen) :] - _row_part(catalogue, dense, shared.everyone)
+    items = np.concatenate([chosen, shared.everyone])
+    full = shopper_part(catalogue, ranker, shopper, centred.astype(np.float64), items)
+    beta = float((full[len(chosen) :] - _row_part(catalogue, dense, shared.everyone)).mean())
     top = np.sort(np.argsort(-full[: len(chosen)], kind="stable")[: config.boosts])  # ties by item order
-    boosts = np.round(full[top] - missed.mean() - _row_part(catalogue, dense, chosen[top]), DECIMALS)
+    boosts = np.round(full[top] - beta - _row_part(catalogue, dense, chosen[top]), DECIMALS)
     code_tokens = [shared.code_tokens[code] for code in codes.tolist()]
     return Row(
         facet_weights=_weights(code_tokens, code_weights)
         | _weights(catalogue.vocabulary[named].tolist(), named_weights),
         item_boosts=_weights(catalogue.item_ids[chosen[top]].tolist(), boosts),
         interest=interest,
+        centred=centred,
+        beta=beta,
     )
 
 

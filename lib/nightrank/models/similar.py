@@ -155,8 +155,8 @@ def _dense(pairs: _Pairs, shoppers: int) -> Floats:
     return dense
 
 
-def _chosen(pairs: _Pairs, sure: NDArray[np.bool_], asked: Floats, vectors: Vectors, wanted: int) -> NDArray[np.intp]:
-    """Which pairs are a shopper's `wanted` best, in order: the sure ones, and the best of the doubtful ones."""
+def _chosen(pairs: _Pairs, sure: NDArray[np.bool_], asked: Floats, vectors: Vectors, wanted: int) -> NDArray[np.bool_]:
+    """Whether a pair is one of the shopper's `wanted` best: the sure ones, and the best of the doubtful ones."""
     room = wanted - np.bincount(pairs.shopper[sure], minlength=len(asked))
     doubtful = np.flatnonzero(~sure)
     shopper, item = pairs.shopper[doubtful], pairs.item[doubtful]
@@ -164,7 +164,9 @@ def _chosen(pairs: _Pairs, sure: NDArray[np.bool_], asked: Floats, vectors: Vect
     order = np.lexsort((item, -exact, shopper))
     firsts = np.searchsorted(shopper[order], np.arange(len(asked)))
     best = order[np.arange(len(order)) - firsts[shopper[order]] < room[shopper[order]]]
-    return np.sort(np.concatenate([np.flatnonzero(sure), doubtful[best]]))
+    chosen = sure.copy()
+    chosen[doubtful[best]] = True
+    return chosen
 
 
 def _exact(asked: Floats, shopper: NDArray[np.int16], vectors: Vectors, item: Indices) -> Iterator[Doubles]:

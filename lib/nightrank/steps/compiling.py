@@ -21,7 +21,7 @@ from nightrank.steps.shoppers import flat_shoppers, group_shoppers, read_shopper
 
 COMPILED = (
     "user_id string, facet_weights map<string, double>, item_boosts map<string, double>, interest array<tinyint>, "
-    "evidence bigint"
+    "evidence bigint, centred array<float>, beta double"
 )
 BUCKET = "bucket"
 
@@ -119,4 +119,6 @@ def _as_columns(user_id: str, evidence: int, row: Row) -> dict[str, Any]:
         "item_boosts": row.item_boosts,
         "interest": row.interest,
         "evidence": evidence,
+        "centred": row.centred,
+        "beta": row.beta,
     }
