@@ -37,6 +37,7 @@ from nightrank.sections import SequenceConfig, SparkConfig
 from nightrank.session import build_session
 from nightrank.steps.arrays import share_arrays
 from nightrank.steps.compiling import compiled_rows
+from nightrank.steps.habits import no_habits
 from nightrank.steps.shoppers import COLUMNS
 
 ITEMS, DIMS = (int(os.environ.get(name, default)) for name, default in (("ITEMS", "100000"), ("DIMS", "64")))
@@ -113,7 +114,7 @@ def made_shoppers(spark: SparkSession, count: int) -> DataFrame:
     values = [
         F.concat(F.lit("u"), F.col("id").cast("string")), F.lit(date(2026, 1, 1)), F.lit(20).cast("bigint"),
         F.lit(None).cast("string"), facets, ones(facets, "double"), own, ones(own, "double"), recent, recent,
-        ones(recent, "int"), hours,
+        ones(recent, "int"), hours, *no_habits(),
     ]  # fmt: skip
     return spark.range(count).select(*[value.alias(name) for value, name in zip(values, COLUMNS, strict=True)])
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from nightrank.models.catalogue import Catalogue, from_arrays, make_catalogue, positions
 from nightrank.models.feature_names import PROFILE_FEATURES
 from nightrank.models.features import SMOOTHING, make_shopper, shopper_features, tokens_of
+from nightrank.models.habits import make_habits
 
 
 @pytest.fixture
@@ -45,7 +48,8 @@ def test_the_most_popular_item_of_each_token(catalogue: Catalogue) -> None:
 
 def test_arrays_give_the_same_catalogue_back(catalogue: Catalogue) -> None:
     again = from_arrays(catalogue.arrays())
-    assert all(np.array_equal(again.arrays()[name], array) for name, array in catalogue.arrays().items())
+    for name, array in catalogue.arrays().items():
+        np.testing.assert_array_equal(again.arrays()[name], array)
 
 
 def test_shopper_features_are_shares_neighbours_and_own_takes(catalogue: Catalogue) -> None:
@@ -73,6 +77,42 @@ def test_shopper_features_are_shares_neighbours_and_own_takes(catalogue: Catalog
     found = shopper_features(catalogue, shopper, np.array([0, 1, 2, 3, -1]))
     for name, column in zip(PROFILE_FEATURES, found.T, strict=True):
         np.testing.assert_allclose(column, expected.get(name, [0] * 5), rtol=1e-6, err_msg=name)
+
+
+def test_an_items_category_is_the_narrowest_and_its_band_that_of_the_price() -> None:
+    tokens = [["category:t", "category:t > u", "price:-3"], ["category:t", "price:cheap"], ["brand:x", "price:12"], []]
+    found = make_catalogue(np.array(list("abcd")), tokens, [[]] * 4, [[]] * 4, np.ones(4), np.zeros((4, 1)), 1)
+    names = [str(found.vocabulary[at]) if at >= 0 else None for at in found.category]
+    assert names == ["category:t > u", "category:t", None, None]
+    np.testing.assert_array_equal(found.band, np.array([-3, np.nan, 12, np.nan], np.float32))
+
+
+def test_habits_are_how_due_usually_paid_and_seen() -> None:
+    tokens = [["category:t", "category:t > u", "price:3"], ["category:t", "price:4"], ["category:t"], ["price:4"]]
+    catalogue = make_catalogue(np.array(list("abcd")), tokens, [[]] * 4, [[]] * 4, np.ones(4), np.zeros((4, 1)), 1)
+    habits = make_habits(
+        catalogue,
+        item_cycles=(["b"], [3, 8, 32, 4]),  # every fourth day, four days ago
+        category_cycles=(["category:t", "category:t > u"], [3, 8, 32, 2, 3, 8, 32, 4]),
+        prices=(["category:t"], [15.0, 60.0]),
+        seen=(["c", "a"], [2.0, 1.0]),
+    )
+    shopper = make_shopper(catalogue, [], [], [], [], [], 0.9, habits=habits)
+    # The spread is as if one more gap had been 4 off: sqrt(16 / 3). Band 4 is usual in t, of 15 takes of 20 known.
+    due = 4 / (4 + 4 / np.sqrt(3))
+    expected = {
+        "due": [0, due, 0, 0, 0],
+        "category_due": [due / 2 + due, due / 2, due / 2, 0, 0],
+        # The item a is of another category, of which nothing is known; c has no price, d no category.
+        "usual_price": [0, 0.75, 0, 0, 0],
+        "seen": [np.log(2), 0, np.log(3), 0, 0],
+    }
+    found = shopper_features(catalogue, shopper, np.array([0, 1, 2, 3, -1]))
+    for name, column in zip(PROFILE_FEATURES, found.T, strict=True):
+        np.testing.assert_allclose(column, expected.get(name, [0] * 5), rtol=1e-6, err_msg=name)
+    dearer = make_habits(catalogue, prices=(["category:t"], [15.0, 90.0]))  # two bands above that of b
+    found = shopper_features(catalogue, replace(shopper, habits=dearer), np.array([1]))
+    assert found[0, PROFILE_FEATURES.index("usual_price")] == pytest.approx(0.75 * np.exp(-2))
 
 
 def test_who_takes_what_everybody_takes_has_no_taste(catalogue: Catalogue) -> None:

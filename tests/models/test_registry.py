@@ -146,11 +146,12 @@ def test_the_registered_model_scores_and_has_a_signature(world: World) -> None:
 
     mlflow.set_tracking_uri(world.config.mlflow.tracking_uri)
     model = mlflow.pyfunc.load_model("models:/nightrank-ranker@challenger")
-    rows = np.zeros((3, 1 + 3 + 7 + 4 + 6), np.float32)
+    before_vectors = 1 + 3 + len(SHOPPER_FEATURES)
+    rows = np.zeros((3, before_vectors + 4 + 6), np.float32)
     rows[1, 1:4] = [1, 2, 3]
-    rows[2, 11], rows[2, 15] = 1.0, 5.0
+    rows[2, before_vectors], rows[2, before_vectors + 4] = 1.0, 5.0
     np.testing.assert_allclose(model.predict(rows), [0, 6, 2.0 * 1], rtol=1e-6)
-    assert model.metadata.signature.inputs.inputs[0].shape == (-1, 21)
+    assert model.metadata.signature.inputs.inputs[0].shape == (-1, before_vectors + 10)
 
 
 def test_an_alias_stays_only_where_it_names_a_later_night_s_ranker(world: World) -> None:

@@ -14,6 +14,7 @@ from nightrank.models.catalogue import Catalogue, make_catalogue
 from nightrank.models.codebook import assign_codes
 from nightrank.models.feature_names import SHOPPER_FEATURES
 from nightrank.models.features import Shopper, make_shopper, shopper_features
+from nightrank.models.habits import make_habits
 from nightrank.models.ranker import RankerModule, to_batch
 from nightrank.models.row import candidates, code_token, compile_rows, interests, shopper_part
 from nightrank.models.scorer import row_sums
@@ -25,7 +26,7 @@ CONFIG = RerankWeightsConfig(similar=3, item_block=4, boosts=5, random_items=12)
 DIMS = 4
 COEFFICIENTS = {
     "brand": 1.0, "category": 0.5, "price": 0.2, "keyword": 0.3, "neighbours": 4.0, "own_item": 1.5,
-    "cosine_last": 0.7, "cosine_mean": 0.9, "cosine_best": 0.6,
+    "cosine_last": 0.7, "cosine_mean": 0.9, "cosine_best": 0.6, "category_due": 2.0,
 }  # fmt: skip
 
 
@@ -54,7 +55,7 @@ def catalogue(ranker: Ranker) -> Catalogue:
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     codes = assign_codes(vectors, ranker.codebook)
     ids = [f"i{n:02d}" for n in range(12)]
-    named = [[f"brand:{n % 3}", f"category:{n % 2}"] for n in range(12)]
+    named = [[f"brand:{n % 3}", f"category:{n % 2}", f"price:{n % 4}"] for n in range(12)]
     coded = [[code_token("c1", level, int(code)) for level, code in enumerate(own)] for own in codes]
     return make_catalogue(
         np.array(ids), [c + n for c, n in zip(coded, named, strict=True)],
@@ -65,8 +66,15 @@ def catalogue(ranker: Ranker) -> Catalogue:
 
 @pytest.fixture
 def shopper(catalogue: Catalogue) -> Shopper:
+    habits = make_habits(
+        catalogue,
+        item_cycles=(["i05"], [2, 3, 9, 3]),
+        category_cycles=(["category:0", "category:1"], [2, 3, 9, 3, 2, 3, 9, 6]),
+        prices=(["category:1"], [5.0, 10.0]),
+        seen=(["i03"], [1.0]),
+    )
     return make_shopper(
-        catalogue, ["brand:1", "category:0"], [6.0, 4.0], ["i05"], [2.0], ["i00", "i05"], recent_decay=0.9
+        catalogue, ["brand:1", "category:0"], [6.0, 4.0], ["i05"], [2.0], ["i00", "i05"], 0.9, habits=habits
     )
 
 
@@ -106,7 +114,10 @@ def test_named_facets_are_the_coefficient_times_the_share(
     weights = compile_rows(catalogue, ranker, [shopper], CONFIG)[0].facet_weights
     # Of 66 takes 22 are of brand:1 and 30 of category:0.
     assert weights["brand:1"] == pytest.approx(1.0 * 6 * (1 - 22 / 66) / (6 + 5), abs=1e-6)
-    assert weights["category:0"] == pytest.approx(0.5 * 4 * (1 - 30 / 66) / (4 + 5), abs=1e-6)
+    # One gap of three days, three days ago; of category:1, of which nothing else is known, twice that.
+    due = 2.0 * 3 / (3 + np.sqrt(4.5))
+    assert weights["category:0"] == pytest.approx(0.5 * 4 * (1 - 30 / 66) / (4 + 5) + due, abs=1e-6)
+    assert weights["category:1"] == pytest.approx(due / 2, abs=1e-6)
 
 
 def test_code_weights_are_centred_per_level(catalogue: Catalogue, ranker: Ranker, shopper: Shopper) -> None:
@@ -131,15 +142,16 @@ def test_limits_hold_and_the_heaviest_stay(catalogue: Catalogue, ranker: Ranker,
     small = CONFIG.model_copy(update={"codes": 2, "facets": 1, "boosts": 2})
     row = compile_rows(catalogue, ranker, [shopper], small)[0]
     named = [token for token in row.facet_weights if not token.startswith("code:")]
-    assert named == ["brand:1"]
+    assert named == ["category:0"]
     assert len(row.facet_weights) - len(named) == 2
     assert len(row.item_boosts) == 2
 
 
 def test_candidates_are_taken_near_popular_and_similar_items(catalogue: Catalogue, shopper: Shopper) -> None:
     found = candidates(catalogue, shopper, np.array([9]), CONFIG)
-    # own i05, recent i00 i05, near i01 i02, popular in brand:1 (i10, i07) and category:0 (i10, i08), similar i09
-    assert found.tolist() == [0, 1, 2, 5, 7, 8, 9, 10]
+    # own i05, recent i00 i05, seen i03, near i01 i02, popular in brand:1 (i10, i07) and category:0 (i10, i08),
+    # similar i09
+    assert found.tolist() == [0, 1, 2, 3, 5, 7, 8, 9, 10]
 
 
 def in_training(catalogue: Catalogue, ranker: Ranker, shopper: Shopper, state: np.ndarray | None = None) -> np.ndarray:

@@ -46,7 +46,7 @@ def rows(build):
 
 
 def test_every_method_judges_every_search(rows):
-    methods = {"shop", "shown", *WITHOUT_VECTORS, *BY_VECTORS, "challenger"}
+    methods = {"shop", "shown", *WITHOUT_VECTORS, *BY_VECTORS, "challenger", "full"}
     assert set(rows) == {(user, method) for user, _ in TAKES for method in methods}
 
 
@@ -95,6 +95,29 @@ def test_the_challenger_serves_the_row_and_the_gate_that_it_would_have_served(ro
     assert rows[("u2", "challenger")].ranker_id == small_shop.ranker_id
     # A stranger gets the row `anonymous`, whose gate is closed: the shop's order.
     assert rows[("stranger", "challenger")].mrr == rows[("stranger", "shop")].mrr
+
+
+def test_the_whole_ranker_is_judged_with_the_challengers_gate_however_little_its_rows_may_hold(build, small_shop):
+    sizes = small_shop.config.rerank_weights.model_copy(update={"codes": 0, "facets": 0, "boosts": 0})
+    config = small_shop.config.model_copy(update={"rerank_weights": sizes})
+    found = {(row.user_id, row.method): row for row in build(config=config).collect()}
+    for user, _ in TAKES:
+        assert found[(user, "challenger")].mrr == found[(user, "shop")].mrr  # their rows are empty
+    # u2's brand y (i2, i3) is .25 * 2.4 above others, and i2, taken before, more: above i0's lead of .4.
+    assert found[("u2", "full")].ndcg == 1.0
+    assert found[("u2", "full")].ranker_id == small_shop.ranker_id
+    # u1's gate is .5: brand x and the own item lift i0 most, then i1.
+    assert found[("u1", "full")].mrr == pytest.approx(1 / 2)
+    # A stranger is served by the gate of those without evidence, which is closed.
+    assert found[("stranger", "full")].mrr == found[("stranger", "shop")].mrr
+
+
+def test_a_stranger_is_judged_as_the_mean_shopper(spark, build, small_shop):
+    gates = [(small_shop.night.run_date, small_shop.ranker_id, "category", 0, 4.0, 8.0, 0.1, 0.05, 0.2, 40, 40)]
+    found = build(gates=spark.createDataFrame(gates, tables.GATES.schema)).where("user_id = 'stranger'").collect()
+    mrr = {row.method: row.mrr for row in found}
+    # All but i4 and i5 are of loved brands: i5 is last by rows and by the whole ranker.
+    assert mrr["full"] == mrr["challenger"] == pytest.approx(1 / 6)
 
 
 def test_slices_are_told_by_evidence_and_popularity(rows):

@@ -14,6 +14,7 @@ from nightrank import tables
 from nightrank.config import Config
 from nightrank.nights import BEGINNING, Night, ordinary_night
 from nightrank.steps.consent import not_forgotten
+from nightrank.steps.habits import STATES
 from nightrank.steps.persons import (
     COLUMNS,
     persons,
@@ -50,7 +51,15 @@ def profiles_of(spark: SparkSession, rows: list[tuple]) -> DataFrame:
     return frame.withColumn("as_of", F.col("run_date")).select(*COLUMNS)
 
 
-def a_profile(user: str, affinities: list, own: list, recent: list, segment: str | None, night: int = 3) -> tuple:
+def a_profile(
+    user: str,
+    affinities: list,
+    own: list,
+    recent: list,
+    segment: str | None,
+    night: int = 3,
+    habits: dict[str, list] | None = None,
+) -> tuple:
     """affinities: token, one value or the three of the half-lives, touched."""
     threefold = [
         (token, *(value if isinstance(value, tuple) else [value] * 3), day) for token, value, day in affinities
@@ -59,6 +68,7 @@ def a_profile(user: str, affinities: list, own: list, recent: list, segment: str
         "run_date": jan(night), "user_id": user, "affinities": threefold, "own_items": own, "recent": recent,
         "events": 5, "takes": len(recent), "first_ts": at(1), "last_ts": at(2), "segment": segment,
     }  # fmt: skip
+    said_of |= {name: (habits or {}).get(name, []) for name in STATES}
     return tuple(said_of.get(name) for name in tables.USER_PROFILES.schema.names)
 
 
@@ -66,10 +76,14 @@ def a_profile(user: str, affinities: list, own: list, recent: list, segment: str
 def two(spark: SparkSession) -> DataFrame:
     """Of one person on the 3rd: a cookie and the logged-in id; a stranger; and the cookie on the 2nd."""
     rows = [
-        a_profile("z", [("category:x", 1.0, jan(3))], [("i", 1.0, jan(3))], [(at(2, 8), "j", "click")], None),
+        a_profile(
+            "z", [("category:x", 1.0, jan(3))], [("i", 1.0, jan(3))], [(at(2, 8), "j", "click")], None,
+            habits={"seen_items": [("i", 1.0, jan(3))], "item_cycles": [("i", 2, 1, 1, jan(3), jan(3))]},
+        ),
         a_profile(
             "c", [("brand:a", 2.0, jan(2)), ("category:x", 4.0, jan(1))], [("i", 2.0, jan(1))],
             [(at(2), "i", "buy"), (at(2, 8), "j", "click"), (at(1), "i", "click")], "segment:x",
+            habits={"seen_items": [("i", 4.0, jan(1)), ("j", 1.0, jan(2))]},
         ),
         a_profile("s", [("brand:a", 0.3, jan(3))], [], [], None),
         a_profile("c", [("brand:a", 2.0, jan(2))], [], [], None, night=2),
@@ -93,7 +107,10 @@ def test_profiles_of_one_person_are_one_under_each_id(spark: SparkSession, two: 
         "segment:x",
     )
     at_event, at_take = (tables.USER_PROFILES.schema.names.index(name) for name in ("events", "takes"))
-    both = [list(a_profile(user, *merged)) for user in ("z", "c")]
+    # One after the other, in the order of ids: whoever reads them adds up, or takes the one bought last.
+    seen = [("i", 4.0, jan(1)), ("j", 1.0, jan(2)), ("i", 1.0, jan(3))]
+    habits = {"seen_items": seen, "item_cycles": [("i", 2, 1, 1, jan(3), jan(3))]}
+    both = [list(a_profile(user, *merged, habits=habits)) for user in ("z", "c")]
     for one in both:
         one[at_event], one[at_take] = 10, 4
     expected = [

@@ -5,6 +5,7 @@ Ragged columns (tokens, neighbours) are stored as offsets + values: item i owns 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
@@ -15,6 +16,7 @@ Ints = NDArray[np.int32]
 Offsets = NDArray[np.int64]
 Floats = NDArray[np.float32]
 
+_PRICE_BAND = re.compile(r"^price:-?[0-9]{1,4}$")
 KINDS = ("brand", "category", "price", "seller", "keyword")  # the named facets; every other token has kind -1
 
 
@@ -25,7 +27,8 @@ class Catalogue:
     item_ids: [n] sorted text. vocabulary: [v] sorted tokens; kinds: [v] index into KINDS, -1 for codes.
     expected: [v] the share that a token has of all takes, within its kind: what a shopper without tastes would take.
     token_offsets, token_ids: tokens of each item. neighbour_offsets, neighbour_ids, neighbour_weights: items taken
-    with each item, heaviest first. popularity: [n] decayed takes. vectors: [n, dims], unit rows as float32, or
+    with each item, heaviest first. popularity: [n] decayed takes. category: [n] each item's narrowest category, index
+    into the vocabulary, -1: none. band: [n] its price band, NaN: none. vectors: [n, dims], unit rows as float32, or
     their directions as int8 (int8.py). popular_offsets, popular_ids: the most popular items of each token, most
     popular first.
     """
@@ -40,6 +43,8 @@ class Catalogue:
     neighbour_ids: Ints
     neighbour_weights: Floats
     popularity: Floats
+    category: Ints
+    band: Floats
     vectors: NDArray[np.float32] | NDArray[np.int8]
     popular_offsets: Offsets
     popular_ids: Ints
@@ -66,9 +71,7 @@ def make_catalogue(
     _refuse_unsorted(item_ids)
     token_offsets, flat_tokens = _flat(tokens)
     vocabulary, token_ids = np.unique(np.asarray(flat_tokens, dtype=np.str_), return_inverse=True)
-    found = positions(item_ids, np.asarray(_flat(neighbours)[1], dtype=np.str_))
-    owner = np.repeat(np.arange(len(item_ids)), [len(n) for n in neighbours])
-    known = found >= 0
+    near = _neighbours(item_ids, neighbours, neighbour_weights)
     kinds = np.array([kind_of(token) for token in vocabulary], dtype=np.int8)
     popular_offsets, popular_ids = _popular(token_offsets, token_ids, len(vocabulary), popularity, popular_per_token)
     return Catalogue(
@@ -78,14 +81,27 @@ def make_catalogue(
         expected=_expected(token_offsets, token_ids, kinds, popularity),
         token_offsets=token_offsets,
         token_ids=token_ids.astype(np.int32),
-        neighbour_offsets=_offsets(np.bincount(owner[known], minlength=len(item_ids))),
-        neighbour_ids=found[known].astype(np.int32),
-        neighbour_weights=np.asarray(_flat(neighbour_weights)[1], dtype=np.float32)[known],
+        neighbour_offsets=near[0],
+        neighbour_ids=near[1],
+        neighbour_weights=near[2],
         popularity=popularity.astype(np.float32),
+        category=_narrowest(token_offsets, token_ids, kinds),
+        band=_bands(token_offsets, token_ids, vocabulary),
         vectors=vectors,
         popular_offsets=popular_offsets,
         popular_ids=popular_ids,
     )
+
+
+def _neighbours(
+    item_ids: NDArray[np.str_], neighbours: Sequence[Sequence[str]], weights: Sequence[Sequence[float]]
+) -> tuple[Offsets, Ints, Floats]:
+    """Offsets, positions and weights of those that are in the catalogue."""
+    found = positions(item_ids, np.asarray(_flat(neighbours)[1], dtype=np.str_))
+    owner = np.repeat(np.arange(len(item_ids)), [len(n) for n in neighbours])
+    known = found >= 0
+    kept = np.asarray(_flat(weights)[1], dtype=np.float32)[known]
+    return _offsets(np.bincount(owner[known], minlength=len(item_ids))), found[known].astype(np.int32), kept
 
 
 def _refuse_unsorted(item_ids: NDArray[np.str_]) -> None:
@@ -127,6 +143,23 @@ def _expected(
     takes = np.bincount(token_ids, weights=np.repeat(popularity, np.diff(token_offsets)), minlength=len(kinds))
     of_kind = np.bincount(kinds + 1, weights=takes, minlength=len(KINDS) + 1)[kinds + 1]
     return np.divide(takes, of_kind, out=np.zeros(len(kinds)), where=of_kind > 0)
+
+
+def _narrowest(token_offsets: Offsets, token_ids: NDArray[np.int64], kinds: NDArray[np.int8]) -> Ints:
+    """The last category token of each item: a path sorts before what lies below it."""
+    owner = np.repeat(np.arange(len(token_offsets) - 1), np.diff(token_offsets))
+    is_category = kinds[token_ids] == KINDS.index("category")
+    found = np.full(len(token_offsets) - 1, -1)
+    np.maximum.at(found, owner[is_category], token_ids[is_category])
+    return found.astype(np.int32)
+
+
+def _bands(token_offsets: Offsets, token_ids: NDArray[np.int64], vocabulary: NDArray[np.str_]) -> Floats:
+    owner = np.repeat(np.arange(len(token_offsets) - 1), np.diff(token_offsets))
+    band = np.array([float(t.removeprefix("price:")) if _PRICE_BAND.match(t) else np.nan for t in vocabulary.tolist()])
+    found = np.full(len(token_offsets) - 1, np.nan)
+    np.fmax.at(found, owner, band[token_ids])
+    return found.astype(np.float32)
 
 
 def _popular(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from nightrank.models.folding import Entries, merged, successors
 from nightrank.models.ordering import Longs, order_of
@@ -39,3 +39,21 @@ def _one_more(cycle: NDArray[np.int64], day: Longs) -> NDArray[np.int64]:
     gap: Longs = np.maximum(day - cycle[:, LAST], 0)
     after: NDArray[np.int64] = cycle + np.stack([gap > 0, gap, gap * gap, gap], axis=1)
     return after
+
+
+def how_due(buys: ArrayLike, days: ArrayLike, squared_days: ArrayLike, since: ArrayLike) -> NDArray[np.float64]:
+    """How due the next buy of each cycle is, 0 to 1: min(r, 1/r) · m / (m + s); 0 where there was one buy only.
+
+    m: the mean of the days between buys. r: days since the last one, `since`, in m: on the day of a buy nothing is due,
+    after m days it is most so, and the longer it is overdue the less: whoever stopped buying buys no more. m / (m + s):
+    how regular they are, s² being the mean square of their differences from m, with one more that is as large as m, as
+    days between chance buys are: so a single gap does not pass for a rule.
+    """
+    many, total, squares, passed = (np.asarray(each, np.float64) for each in (buys, days, squared_days, since))
+    gaps = np.maximum(many - 1, 1)
+    mean = total / gaps
+    spread = np.sqrt((squares - gaps * mean**2 + mean**2) / (gaps + 1))
+    counts = (many > 1) & (mean > 0) & (passed > 0)
+    ratio = np.divide(passed, mean, out=np.ones_like(mean), where=counts)
+    regular = np.divide(mean, mean + spread, out=np.zeros_like(mean), where=counts)
+    return np.asarray(np.minimum(ratio, 1 / ratio) * regular)

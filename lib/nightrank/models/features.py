@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nightrank.models.catalogue import KINDS, Catalogue, positions
+from nightrank.models.habits import NO_HABITS, Habits
 from nightrank.models.sequences import NOTHING_TAKEN, Taken
 
 # Pseudo-takes added to the sum of a kind, so that one event does not make a shopper all of one brand.
@@ -31,7 +32,7 @@ class Shopper:
     own, own_values: items taken before and log(1 + decayed takes). recent, recent_weights: distinct recent items,
     newest first, and their weight. near, near_weights: neighbours of the recent items, in item order; next_items,
     next_weights: those of the newest alone.
-    taken: the last takes in order, not distinct: what a shopper tower reads.
+    taken: the last takes in order, not distinct: what a shopper tower reads. habits: as of the day that is served.
     """
 
     tokens: Indices
@@ -45,6 +46,7 @@ class Shopper:
     next_items: Indices
     next_weights: Floats
     taken: Taken = NOTHING_TAKEN
+    habits: Habits = NO_HABITS
 
 
 def make_shopper(
@@ -56,6 +58,7 @@ def make_shopper(
     recent_item_ids: Sequence[str],
     recent_decay: float,
     taken: Taken = NOTHING_TAKEN,
+    habits: Habits = NO_HABITS,
 ) -> Shopper:
     """The shopper in the catalogue's terms; tokens and items that it no longer holds are left out.
 
@@ -67,7 +70,7 @@ def make_shopper(
     recent, recent_weights = _known(catalogue.item_ids, recent_item_ids, decays)
     near = _near(catalogue, recent, recent_weights)
     following = _near(catalogue, recent[:1], np.ones(1))
-    return Shopper(tokens, shares, own, own_values, recent, recent_weights, *near, *following, taken)
+    return Shopper(tokens, shares, own, own_values, recent, recent_weights, *near, *following, taken, habits)
 
 
 def shopper_features(catalogue: Catalogue, shopper: Shopper, items: Indices) -> Floats:
@@ -75,7 +78,7 @@ def shopper_features(catalogue: Catalogue, shopper: Shopper, items: Indices) -> 
 
     items: positions in the catalogue; -1 (unknown) gives zeros. neighbours: summed over the recent items, as they
     weigh; next_item: of the newest alone. An item's neighbours are above all what is taken after it: what is taken
-    before it counts item_neighbours.backward times that.
+    before it counts item_neighbours.backward times that. category_due: summed over the item's categories.
     """
     owner, tokens = tokens_of(catalogue, items)
     shares = _looked_up(shopper.tokens, shopper.shares, tokens)
@@ -86,7 +89,25 @@ def shopper_features(catalogue: Catalogue, shopper: Shopper, items: Indices) -> 
     following = _looked_up(shopper.next_items, shopper.next_weights, items)
     own = _looked_up(shopper.own, shopper.own_values, items)
     logs = [np.log1p(weights / NEIGHBOUR_UNIT) for weights in (near, following)]
-    return np.column_stack([sums.reshape(len(items), len(KINDS)), near, own, logs[0], following, logs[1]])
+    by_kind, habits = sums.reshape(len(items), len(KINDS)), shopper.habits
+    due = _looked_up(habits.due_items, habits.item_due, items)
+    by_token = _looked_up(habits.due_categories, habits.category_due, tokens)
+    category_due = np.bincount(owner, weights=by_token, minlength=len(items))
+    seen, price = _looked_up(habits.seen, habits.seen_values, items), _usual_price(catalogue, habits, items)
+    return np.column_stack([by_kind, near, own, logs[0], following, logs[1], due, category_due, price, seen])
+
+
+def _usual_price(catalogue: Catalogue, habits: Habits, items: Indices) -> Floats:
+    """known * exp(-|band - the shopper's usual band in the item's category|): 1 for what is always paid there.
+
+    0 where nothing was taken in the category, or the item has no category or price. A band is a doubling of the price,
+    or what items.price_bands_per_doubling makes of it.
+    """
+    category = np.where(items >= 0, catalogue.category[items], -1)
+    usual = _looked_up(habits.priced, habits.usual_band, category)
+    known = _looked_up(habits.priced, habits.band_known, category)
+    away = np.abs(catalogue.band[items].astype(np.float64) - usual)
+    return np.where(np.isnan(away), 0.0, known * np.exp(-away))
 
 
 def tokens_of(catalogue: Catalogue, items: Indices) -> tuple[Indices, Indices]:

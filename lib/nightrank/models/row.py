@@ -2,9 +2,9 @@
 
 The shopper part of the ranker is g(u, i) = a (u - mean u).v_i + sum over features f of c_f F_f(u, i). It is fitted in
 this order, so that nothing is counted twice: codes = d.C, where d.v_i is a (u - mean u).v_i and the features that are
-linear in v_i (likeness.py), as v_i is about the sum of its code vectors C; named facets = c_kind x the shopper's share,
-exact; boosts = g - beta_u - both, for the candidates, where beta_u is the mean of g - row over random items (what the
-row misses of every item changes no order).
+linear in v_i (likeness.py), as v_i is about the sum of its code vectors C; named facets = c_kind x the shopper's share
++ c_category_due x how due a category is, exact; boosts = g - beta_u - both, for the candidates, where beta_u is the
+mean of g - row over random items (what the row misses of every item changes no order).
 """
 
 from __future__ import annotations
@@ -122,13 +122,15 @@ def _directions(
 
 
 def candidates(catalogue: Catalogue, shopper: Shopper, similar: Indices, config: RerankWeightsConfig) -> Indices:
-    """The items that may be boosted, in item order: taken, near recent ones, popular in favoured facets, similar."""
+    """The items that may be boosted, in item order: taken, seen, near recent ones, popular in favoured facets, similar.
+
+    What is due was taken before.
+    """
     heaviest = np.lexsort((shopper.near, -shopper.near_weights))[: config.neighbour_candidates]
     favoured = shopper.tokens[np.lexsort((shopper.tokens, -shopper.shares))[: config.favourite_facets]]
     popular = [catalogue.popular_ids[catalogue.popular_offsets[t] : catalogue.popular_offsets[t + 1]] for t in favoured]
-    return np.unique(
-        np.concatenate([shopper.own, shopper.recent, shopper.near[heaviest], similar, *popular]).astype(np.int64)
-    )
+    known = shopper.own, shopper.recent, shopper.habits.seen, shopper.near[heaviest], similar
+    return np.unique(np.concatenate([*known, *popular]).astype(np.int64))
 
 
 def shopper_part(catalogue: Catalogue, ranker: Ranker, shopper: Shopper, centred: Floats, items: Indices) -> Floats:
@@ -193,9 +195,11 @@ def _named_weights(catalogue: Catalogue, ranker: Ranker, shopper: Shopper, most:
     """The heaviest named tokens and their weights."""
     kinds = catalogue.kinds[shopper.tokens]
     named = kinds >= 0
-    coefficients = ranker.shopper_coefficients[: len(KINDS)].astype(np.float64)
-    weights = np.round(coefficients[kinds[named]] * shopper.shares[named], DECIMALS)
-    tokens = shopper.tokens[named]
+    coefficients = dict(zip(ranker.shopper_features, ranker.shopper_coefficients.astype(np.float64), strict=True))
+    shares = np.array([coefficients[kind] for kind in KINDS])[kinds[named]] * shopper.shares[named]
+    due = coefficients["category_due"] * shopper.habits.category_due
+    tokens, at = np.unique(np.concatenate([shopper.tokens[named], shopper.habits.due_categories]), return_inverse=True)
+    weights = np.round(np.bincount(at, np.concatenate([shares, due]), len(tokens)), DECIMALS)
     heaviest = np.sort(np.lexsort((tokens, -np.abs(weights)))[:most])
     return tokens[heaviest], weights[heaviest]
 

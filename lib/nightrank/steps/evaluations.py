@@ -30,6 +30,7 @@ from nightrank.steps.catalogue import Loader
 from nightrank.steps.compiling import compile_profiles, share_indexed
 from nightrank.steps.consent import not_forgotten
 from nightrank.steps.gating import gated_rows
+from nightrank.steps.habits import without_habits
 from nightrank.steps.judging import ROW_COLUMNS, served_sums, slates_after, with_row
 from nightrank.steps.persons import profiles_by_id
 from nightrank.steps.rankers import CHALLENGER, Contender, contenders
@@ -94,11 +95,11 @@ def build_evaluations(
             compiled = compile_profiles(user_profiles, people, segments, catalogue, judge.ranker, config, served)
             rows, groups = (gated_rows(some, gates, judge.ranker_id) for some in compiled)
             served = with_row(served, rows, groups, judge.role, (*ROW_COLUMNS, *UNCUT_COLUMNS))
-    profiles = profiles_by_id(user_profiles.withColumn("as_of", F.col("run_date")), people, config)
-    known = flat_shoppers(profiles, config).drop("as_of", "segment")
     indexed = next((catalogues[judge.role] for judge in judges if judge.ranker is not None), None)
+    uncut = uncut_ranker(judges, CHALLENGER, segments, config)
+    known = _known_shoppers(user_profiles, people, uncut, config)
     baselines = share_baselines(user_profiles, item_neighbours, indexed, people_tonight, config)
-    judged = _judged(baselines, catalogues, judges, uncut_ranker(judges, CHALLENGER, segments, config), config)
+    judged = _judged(baselines, catalogues, judges, uncut, config)
     return served.join(known, on="user_id", how="left").mapInPandas(judged, schema=EVALUATIONS.columns)
 
 
@@ -114,6 +115,13 @@ def _code_version(contender: Contender, rerank_weights: DataFrame) -> str:
     published = rerank_weights.select("code_version").distinct().orderBy("code_version")
     found = collect_arrays(published.limit(1), 1, "code versions of published rows")["code_version"]
     return str(found[0]) if len(found) else ""
+
+
+def _known_shoppers(user_profiles: DataFrame, people: DataFrame, uncut: Uncut | None, config: Config) -> DataFrame:
+    """The flat shoppers by id. No baseline asks for habits: without a whole ranker they are left out."""
+    profiles = profiles_by_id(user_profiles.withColumn("as_of", F.col("run_date")), people, config)
+    shoppers = flat_shoppers(profiles, config).drop("as_of", "segment")
+    return shoppers if uncut else without_habits(shoppers)
 
 
 def _judged(

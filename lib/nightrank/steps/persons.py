@@ -13,12 +13,13 @@ from pyspark.sql import functions as F
 
 from nightrank.config import Config
 from nightrank.sections import UserProfilesConfig
+from nightrank.steps.habits import STATES
 from nightrank.steps.own_segment import segment_of
 
-# Of a profile what rows and examples are made from; the rest says nothing of several ids (how many days there were
-# between buys of the one and the other, say) and is read a pseudonym each.
+# Of a profile what rows and examples are made from; the rest is read a pseudonym each.
 COLUMNS = (
     "as_of", "user_id", "affinities", "own_items", "recent", "events", "takes", "first_ts", "last_ts", "segment",
+    *STATES,
 )  # fmt: skip
 # The states that fade: what each is of, and its values.
 KINDS = {
@@ -32,7 +33,8 @@ def persons(profiles: DataFrame, people: DataFrame, config: Config) -> DataFrame
 
     profiles: these columns, a pseudonym each. people: nights of the table; those that as_of names count. States of one
     token or item are decayed to the latest night that one of them was touched and added in the order of ids; recent
-    takes are merged, counts added, the segment found anew.
+    takes are merged, counts added, the segment found anew. Habits lie one id's after the other's, in the order of ids:
+    the days between a buy of the one and one of the other are not known, so make_habits takes the id that bought last.
     """
     members = _members(people)
     alone = profiles.join(members, on=["user_id", "as_of"], how="left_anti").select(*COLUMNS)
@@ -103,12 +105,19 @@ def _merged(profiles: DataFrame, config: Config) -> DataFrame:
         F.sum("takes").alias("takes"),
         F.min("first_ts").alias("first_ts"),
         F.max("last_ts").alias("last_ts"),
+        *[_one_after_the_other(states).alias(states) for states in STATES],
     )
     interests = _merged_interests(profiles, config.user_profiles)
     empty = {column: F.coalesce(column, F.array()) for column in KINDS}
     merged = summaries.join(interests, on=["person_id", "as_of"], how="left").withColumns(empty)
     named = merged.withColumnRenamed("person_id", "user_id").withColumn("segment", segment_of(config))
     return named.select(*COLUMNS)
+
+
+def _one_after_the_other(states: str) -> Column:
+    """The states of all ids, in the order of ids."""
+    by_id = F.sort_array(F.collect_list(F.struct("user_id", F.coalesce(states, F.array()).alias("states"))))
+    return F.flatten(by_id["states"])
 
 
 def _latest(taken: Column, most: int) -> Column:

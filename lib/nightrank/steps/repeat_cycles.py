@@ -6,8 +6,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow
-from pyspark.sql import Column
-from pyspark.sql import functions as F
 
 from nightrank.config import Config
 from nightrank.models.cycles import first_buys, fold_buys
@@ -32,18 +30,6 @@ def category_cycles(log: Log, facets: Facets, config: Config) -> pyarrow.Array:
     bought = bought[facets.category[bought] >= 0]
     states = "category_cycles", "token"
     return _cycles(log, states, bought, facets.category[bought], facets.names, config)
-
-
-def mean_days(cycle: Column) -> Column:
-    """The mean of the days between a cycle's buys; NULL with one buy."""
-    return F.when(cycle["buys"] > 1, cycle["days"] / (cycle["buys"] - 1))
-
-
-def spread_of_days(cycle: Column) -> Column:
-    """The standard deviation of the days between a cycle's buys, from whole numbers; NULL with one buy, 0 with two."""
-    gaps = cycle["buys"] - 1
-    spread = gaps * cycle["squared_days"] - cycle["days"] * cycle["days"]
-    return F.when(gaps > 0, F.sqrt(spread.cast("double")) / gaps)
 
 
 def _bought(log: Log, config: Config) -> Longs:

@@ -13,16 +13,20 @@ from pyspark.sql import functions as F
 from nightrank.config import Config
 from nightrank.models.catalogue import Catalogue
 from nightrank.models.features import Shopper, make_shopper
+from nightrank.models.habits import Habits, make_habits
 from nightrank.models.sequences import ACTIONS, Taken, make_taken
 from nightrank.steps.folding import decayed
+from nightrank.steps.habits import COLUMNS as HABITS
+from nightrank.steps.habits import FLAT_HABITS, STATES, habit_columns, no_habits
 
 FLAT = (
     "user_id string, as_of date, evidence bigint, segment string, affinity_tokens array<string>, "
     "affinity_values array<double>, own_item_ids array<string>, own_item_values array<double>, "
-    "recent_item_ids array<string>, taken_item_ids array<string>, taken_actions array<int>, taken_hours array<bigint>"
+    "recent_item_ids array<string>, taken_item_ids array<string>, taken_actions array<int>, taken_hours array<bigint>, "
+    f"{FLAT_HABITS}"
 )
 # The columns of profiles that are made flat.
-FLATTENED = ("user_id", "affinities", "own_items", "recent", "events", "segment")
+FLATTENED = ("user_id", "affinities", "own_items", "recent", "events", "segment", *STATES)
 COLUMNS = tuple(column.split()[0] for column in FLAT.split(", "))
 
 
@@ -30,7 +34,7 @@ def flat_shoppers(profiles: DataFrame, config: Config) -> DataFrame:
     """One row a profile and as_of date, in COLUMNS: values decayed to as_of, recent items distinct, newest first.
 
     profiles: columns of user_profiles and `as_of`. evidence is the number of events behind the profile. taken_…: the
-    takes in order, see taken_columns.
+    takes in order, see taken_columns; habits, see habit_columns.
     """
     half_life = config.user_profiles.half_life_nights
 
@@ -49,6 +53,7 @@ def flat_shoppers(profiles: DataFrame, config: Config) -> DataFrame:
         values("own_items").alias("own_item_values"),
         recent.alias("recent_item_ids"),
         *taken_columns(),
+        *habit_columns(config),
     )
 
 
@@ -94,6 +99,7 @@ def group_shoppers(segments: DataFrame) -> DataFrame:
         F.array().cast("array<double>").alias("own_item_values"),
         F.coalesce("recent_item_ids", nothing).alias("recent_item_ids"),
         *_taken_by_nobody("recent_item_ids"),
+        *no_habits(),
     )
 
 
@@ -116,12 +122,18 @@ def read_shopper(catalogue: Catalogue, row: Any, recent_decay: float) -> Shopper
         listed(row.recent_item_ids),
         recent_decay,
         read_taken(catalogue.item_ids, row),
+        _read_habits(catalogue, row),
     )
 
 
 def read_taken(item_ids: NDArray[np.str_], row: Any) -> Taken:
     """The takes of one row of the columns of taken_columns, as pandas gives it; item_ids: the catalogue's, sorted."""
     return make_taken(item_ids, listed(row.taken_item_ids), listed(row.taken_actions), listed(row.taken_hours))
+
+
+def _read_habits(catalogue: Catalogue, row: Any) -> Habits:
+    told = [listed(getattr(row, name)) for name in HABITS]
+    return make_habits(catalogue, *zip(told[::2], told[1::2], strict=True))
 
 
 def listed(values: Sequence[Any] | None) -> Sequence[Any]:

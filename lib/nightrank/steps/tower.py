@@ -13,8 +13,9 @@ from pyspark.sql import functions as F
 
 from nightrank.config import Config
 from nightrank.errors import ContractError
-from nightrank.models.artefact import Doubles, Floats, code_version, project
+from nightrank.models.artefact import Floats, code_version, project
 from nightrank.models.coding import Coding, coding, drift
+from nightrank.models.feature_names import Doubles
 from nightrank.models.row import code_token
 from nightrank.models.tower_artefact import Towers, longest_of, takes_of, tower_vectors
 from nightrank.nights import Night
