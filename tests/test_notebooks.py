@@ -31,6 +31,7 @@ def test_one_night_runs_on_a_small_lake(lake: Lake, monkeypatch: pytest.MonkeyPa
     assert sorted(file for file in lake.path.parent.rglob("*") if file.is_file()) == before
 
 
+@pytest.mark.long
 def test_what_the_vectors_know_runs_on_a_small_lake(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NIGHTRANK_CONFIG", str(lake.path))
     notebook = executed(opened(VECTORS))
