@@ -11,7 +11,9 @@ from pyspark.sql import functions as F
 
 from nightrank import tables
 from nightrank.asked import the_night
+from nightrank.config import Config
 from nightrank.models.int8 import from_int8
+from nightrank.models.likeness import direction
 from nightrank.models.row import code_token
 from nightrank.runner import run_nights, run_stage
 from nightrank.stages import STAGES
@@ -22,6 +24,15 @@ FROM_EXAMPLES_ON = ("training_examples", "ranker_runs", "item_tokens", "gates", 
 AT = [[(level, code) for code in range(8)] for level in range(2)]
 ANYTHING = {"margin": 1.0, "least_gain": -1.0}  # whatever was learned is promoted
 SETTINGS = {"tower": "sequence", "sequence": {"longest": 10, "width": 16, "epochs": 2, "min_shoppers": 10}}
+
+
+def recents_of(spark: SparkSession, config: Config, code_version: str) -> dict[str, np.ndarray]:
+    """The vectors of each shopper's recent items, newest first, [L, dims]."""
+    items = rows_of(spark, config, tables.ITEM_TOKENS, LAST).where(F.col("code_version") == code_version).collect()
+    vectors = {row.item_id: from_int8(row.vector) for row in items}
+    profiles = rows_of(spark, config, tables.USER_PROFILES, LAST).select("user_id", "recent.item_id").collect()
+    newest = {row.user_id: list(dict.fromkeys(row.item_id))[: config.training_examples.recent] for row in profiles}
+    return {user: np.array([vectors[item] for item in some]) for user, some in newest.items() if some}
 
 
 @pytest.mark.long
@@ -38,14 +49,15 @@ def test_a_night_with_towers_makes_rows_of_them_and_a_rerun_the_same(
 
     rows = rows_of(spark, config, tables.RERANK_WEIGHTS, LAST).collect()
     assert {row.ranker_id for row in rows} == {ranker_id}
-    codes = np.asarray(ranker.a * ranker.codebook.astype(np.float64))
-    some = [row for row in rows if any(row.interest)][:20]
+    codes, recents = ranker.codebook.astype(np.float64), recents_of(spark, config, ranker.code_version)
+    some = [row for row in rows if any(row.interest) and row.user_id in recents][:20]
     assert len({tuple(row.interest) for row in some}) > 10
-    for row in some:  # a (u - mean u).C, centred a level; u to the step of int8
-        expected = codes @ (from_int8(row.interest) - ranker.mean_shopper)
+    for row in some:  # (a (u - mean u) + c_last v_last + c_mean m).C, centred a level; u to the step of int8
+        told = recents[row.user_id], config.training_examples.recent_decay ** np.arange(len(recents[row.user_id]))
+        expected = codes @ direction(ranker, from_int8(row.interest) - ranker.mean_shopper, *told)
         expected -= expected.mean(axis=1, keepdims=True)
         found = [[row.facet_weights.get(code_token(ranker.code_version, *at), 0.0) for at in level] for level in AT]
-        np.testing.assert_allclose(found, expected, atol=0.02 * np.abs(codes).sum(axis=2).max())
+        np.testing.assert_allclose(found, expected, atol=0.02 * ranker.a * np.abs(codes).sum(axis=2).max())
 
     first = hashes(spark, config, since=LAST)
     for name in (*FROM_EXAMPLES_ON, "rerank_weights"):
