@@ -116,8 +116,23 @@ def test_a_stranger_is_judged_as_the_mean_shopper(spark, build, small_shop):
     gates = [(small_shop.night.run_date, small_shop.ranker_id, "category", 0, 4.0, 8.0, 0.1, 0.05, 0.2, 40, 40)]
     found = build(gates=spark.createDataFrame(gates, tables.GATES.schema)).where("user_id = 'stranger'").collect()
     mrr = {row.method: row.mrr for row in found}
-    # All but i4 and i5 are of loved brands: i5 is last by rows and by the whole ranker.
-    assert mrr["full"] == mrr["challenger"] == pytest.approx(1 / 6)
+    # The mean shopper took i0 and i2, so u = (1, 0, .9, 0) / 1.345: i5's cosine is .7059, i0's .7433, less .3117 for
+    # its brand, which everybody takes more. 2.0 + 4 × .7059 is above 3.0 + 4 × .4316; i4 and i2 are above both.
+    assert mrr["full"] == mrr["challenger"] == pytest.approx(1 / 3)
+
+
+def test_the_diversity_of_a_list_is_that_of_its_vectors(rows):
+    # Of 15 pairs of all six items eight have cosine .5 (i0 to i3 with i4 and i5), one has 1 (i4 with i5).
+    assert rows[("u1", "shop")].diversity == pytest.approx(1 - (8 * 0.5 + 1) / 15)
+
+
+def test_with_diverse_boosts_the_rows_without_are_judged_beside_them(build, small_shop):
+    sizes = small_shop.config.rerank_weights.model_copy(update={"boosts_per_brand": 1, "boosts": 3})
+    config = small_shop.config.model_copy(update={"rerank_weights": sizes})
+    found = build(config=config).where("method in ('challenger', 'undiversified')").collect()
+    assert sorted((row.user_id, row.method, row.ranker_id) for row in found) == sorted(
+        (user, method, small_shop.ranker_id) for user, _ in TAKES for method in ("challenger", "undiversified")
+    )
 
 
 def test_slices_are_told_by_evidence_and_popularity(rows):

@@ -47,7 +47,7 @@ def test_a_code_version_that_the_shop_has_not_indexed_waits():
 
 
 def judged(night, query, user, method, ndcg):
-    return (night, query, user, method, "organic", None, "category", True, False, False, ndcg, ndcg, ndcg, 1.0)
+    return (night, query, user, method, "organic", None, "category", True, False, False, ndcg, ndcg, ndcg, None, 1.0)
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from nightrank.models.artefact import Ranker
 from nightrank.models.catalogue import KINDS, Catalogue, positions
+from nightrank.models.diversity import boosted
 from nightrank.models.features import Shopper, shopper_features, tokens_of
 from nightrank.models.int8 import to_int8
 from nightrank.models.likeness import direction, vector_features
@@ -161,7 +162,7 @@ def _compile_row(
     items = np.concatenate([chosen, shared.everyone])
     full = shopper_part(catalogue, ranker, shopper, centred.astype(np.float64), items)
     beta = float((full[len(chosen) :] - _row_part(catalogue, dense, shared.everyone)).mean())
-    top = np.sort(np.argsort(-full[: len(chosen)], kind="stable")[: config.boosts])  # ties by item order
+    top = boosted(catalogue, shopper, chosen, full[: len(chosen)], config)
     boosts = np.round(full[top] - beta - _row_part(catalogue, dense, chosen[top]), DECIMALS)
     code_tokens = [shared.code_tokens[code] for code in codes.tolist()]
     return Row(

@@ -3,7 +3,8 @@
 Tonight's searches are ranked with rows compiled from what stood last night (`challenger`, `champion`), and beside them
 by base scores alone (`shop`), as they were shown (`shown`), by the named baselines (steps/baselines.py), and by the
 challenger's whole ranker, of which its rows are made (`full`, steps/uncut.py): on the same searches, of whose slates
-alone it scores the items, so that evaluations.share_of_searches bounds what that costs too.
+alone it scores the items, so that evaluations.share_of_searches bounds what that costs too. Where boosts are chosen
+diversely, rows without that are judged beside them (`undiversified`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from pyspark.sql import functions as F
 
 from nightrank.config import Config
 from nightrank.models.catalogue import Catalogue, positions
+from nightrank.models.diversity import cosines_of, intra_list_diversity
 from nightrank.models.metrics import mrr, ndcg_at_k, recall_at_k
 from nightrank.models.scorer import reranked_scores
 from nightrank.models.scorers.shop_order import shop_scores
@@ -37,6 +39,7 @@ from nightrank.steps.rankers import CHALLENGER, Contender, contenders
 from nightrank.steps.shoppers import flat_shoppers
 from nightrank.steps.slates import flat_slates
 from nightrank.steps.uncut import UNCUT_COLUMNS, Uncut, uncut_ranker, uncut_sums
+from nightrank.steps.undiversified import settings_of, with_undiversified
 from nightrank.tables import EVALUATIONS
 
 SHOP, SHOWN, FULL = "shop", "shown", "full"
@@ -85,14 +88,16 @@ def build_evaluations(
     slates = flat_slates(counted, propensities, query_classes, config)
     served = slates_after(slates, end_of(night.run_date - ONE_DAY), config.evaluations.share_of_searches)
     catalogue_of = share_indexed(item_tokens, item_neighbours, config)
-    judges = [c for c in contenders(ranker_runs, promotions, night.run_date, config) if _was_gated(gates, c)]
+    contending = contenders(ranker_runs, promotions, night.run_date, config)
+    judges = with_undiversified([c for c in contending if _was_gated(gates, c)], config)
     catalogues = {c.role: catalogue_of(_code_version(c, rerank_weights)) for c in judges}
     for judge in judges:
         if judge.ranker is None:
             served = with_row(served, rerank_weights, rerank_weights, judge.role)
         else:
             catalogue = catalogues[judge.role]
-            compiled = compile_profiles(user_profiles, people, segments, catalogue, judge.ranker, config, served)
+            own = settings_of(judge.role, config)
+            compiled = compile_profiles(user_profiles, people, segments, catalogue, judge.ranker, own, served)
             rows, groups = (gated_rows(some, gates, judge.ranker_id) for some in compiled)
             served = with_row(served, rows, groups, judge.role, (*ROW_COLUMNS, *UNCUT_COLUMNS))
     indexed = next((catalogues[judge.role] for judge in judges if judge.ranker is not None), None)
@@ -169,9 +174,9 @@ def _judged_rows(judges: Judges, row: Any, part: str) -> Iterator[tuple[Any, ...
     item_ids = np.asarray(row.slate_item_ids, dtype=np.str_)[kept]
     gains = np.where(of_part, row.slate_gains, 0.0)[kept]
     slices = _slices(judges.known.popular, judges.head, row, item_ids, logged[kept])
-    ties, cutoff = np.argsort(np.argsort(item_ids)), judges.config.evaluations.cutoff
+    ties, cosines = np.argsort(np.argsort(item_ids)), _cosines(judges.known.indexed, item_ids)
     for method, scores in _scores(judges, row, item_ids, kept, part).items():
-        figures = _figures(scores, gains, logged[kept], ties, cutoff)
+        figures = _figures(scores, gains, logged[kept], ties, cosines, judges.config.evaluations.cutoff)
         yield (row.query_id, row.user_id, method, part, judges.ranker_ids.get(method), *slices, *figures)
 
 
@@ -201,11 +206,24 @@ def _scores(
     return scores
 
 
-def _figures(scores: Any, gains: Any, logged: Any, ties: Any, cutoff: int) -> tuple[float, float, float, float]:
-    """nDCG, MRR, recall, and the weight of self-normalised IPS: the mean inverse propensity of what was taken."""
+def _cosines(indexed: Catalogue | None, item_ids: NDArray[np.str_]) -> NDArray[np.float64]:
+    """Of the items with each other, NaN where the index has no vector of one."""
+    if indexed is None:
+        return np.full((len(item_ids), len(item_ids)), np.nan)
+    return cosines_of(indexed, positions(indexed.item_ids, item_ids))
+
+
+def _figures(
+    scores: Any, gains: Any, logged: Any, ties: Any, cosines: Any, cutoff: int
+) -> tuple[float, float, float, float, float]:
+    """nDCG, MRR, recall, diversity of the first items, and the weight of self-normalised IPS.
+
+    That is the mean inverse propensity of what was taken.
+    """
     return (
         float(ndcg_at_k(scores, gains, cutoff, ties)),
         float(mrr(scores, logged, ties)),
         float(recall_at_k(scores, logged, cutoff, ties)),
+        intra_list_diversity(cosines, np.lexsort((ties, -scores))[:cutoff]),
         float(gains.sum() / logged.sum()),
     )

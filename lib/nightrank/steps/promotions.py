@@ -20,9 +20,9 @@ from nightrank.tables import PROMOTIONS
 
 log = logging.getLogger("nightrank")
 NO_RANKER = "none"
-# Of one search: the shop, two as it was shown (organic, sponsored), two rankers and a whole one, nine of mean interest,
-# six more.
-ROWS_A_SEARCH = 21
+# Of one search: the shop, two as it was shown (organic, sponsored), two rankers, the challenger whole and undiversified,
+# nine of mean interest, six more.
+ROWS_A_SEARCH = 22
 
 
 def build_promotions(

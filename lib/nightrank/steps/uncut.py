@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pandas
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -55,7 +56,7 @@ def uncut_sums(uncut: Uncut, items: Catalogue, row: Any, item_ids: NDArray[np.st
     is said of an item that the index does not hold.
     """
     centred = getattr(row, f"{uncut.role}_centred")
-    told = row if row.evidence is not None and row.evidence == row.evidence else uncut.anyone  # NaN: a NULL of pandas
+    told = uncut.anyone if pandas.isna(row.evidence) else row
     if centred is None or told is None:
         return None
     index = positions(items.item_ids, item_ids)
