@@ -20,8 +20,8 @@ from nightrank.tables import PROMOTIONS
 
 log = logging.getLogger("nightrank")
 NO_RANKER = "none"
-# Of one search: the shop, two as it was shown (organic, sponsored), two rankers, the challenger whole and undiversified,
-# nine of mean interest, six more.
+# Of one search: the shop, two as it was shown (organic, sponsored), two rankers, the challenger's two of its own (full,
+# undiversified), nine of mean interest, six more.
 ROWS_A_SEARCH = 22
 
 
