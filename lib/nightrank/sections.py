@@ -604,7 +604,7 @@ class RerankWeightsConfig(Section):
     similar: int = 200
     diversity: float = Field(default=0.0, ge=0, lt=1)
     boosts_per_brand: int = Field(default=0, ge=0)
-    item_block: int = Field(default=8192, ge=1)
+    item_block: int = Field(default=2048, ge=1)
     random_items: int = 100
     buckets: int = Field(default=64, ge=1)
     batch: int = Field(default=512, ge=1)
