@@ -48,7 +48,7 @@ def diversely(
     relevance = (scores - scores.min(initial=np.inf)) / max(float(np.ptp(scores)) if len(scores) else 0.0, 1e-12)
     redundancy = (vectors @ vectors[sure].T).max(axis=1, initial=-1.0)
     worth = np.where(np.isin(np.arange(len(scores)), sure), -np.inf, (1 - diversity) * relevance)
-    for brand in set(brands[sure].tolist()) if a_brand else ():
+    for brand in set(brands[sure].tolist()):
         worth[_full(brand, brands, chosen, a_brand)] = -np.inf
     while len(chosen) < min(most, len(scores)):
         following = int(np.argmax(worth - diversity * redundancy))
@@ -57,15 +57,15 @@ def diversely(
         chosen.append(following)
         worth[following] = -np.inf
         redundancy = np.maximum(redundancy, vectors @ vectors[following])
-        if a_brand:
-            worth[_full(int(brands[following]), brands, chosen, a_brand)] = -np.inf
+        worth[_full(int(brands[following]), brands, chosen, a_brand)] = -np.inf
     return np.array(chosen, dtype=np.intp)
 
 
 def _full(brand: int, brands: Indices, chosen: list[int], a_brand: int) -> NDArray[np.bool_]:
     """The items of the brand if it has its number already, else none."""
-    of_brand = brands == brand
-    return of_brand & (brand >= 0 and int(of_brand[chosen].sum()) >= a_brand)
+    of_brand: NDArray[np.bool_] = brands == brand
+    full = a_brand > 0 and brand >= 0 and int(of_brand[chosen].sum()) >= a_brand
+    return of_brand if full else np.zeros_like(of_brand)
 
 
 def _brands(catalogue: Catalogue, items: Indices) -> Indices:

@@ -64,7 +64,7 @@ def most_similar(vectors: Vectors, interest: Floats, most: int, block: int) -> I
     known = np.flatnonzero(interest.any(axis=1))
     parts = [known[at : at + _SHOPPERS_AT_ONCE] for at in range(0, len(known) if wanted else 0, _SHOPPERS_AT_ONCE)]
     searches = [_begun(np.ascontiguousarray(interest[part], np.float32)) for part in parts]
-    for start, items in _blocks(vectors, max(block, wanted)) if searches else ():
+    for start, items in _blocks(vectors if searches else vectors[:0], max(block, wanted)):
         searches = [_looked_at(search, items, start, vectors, wanted) for search in searches]
     for part, search in zip(parts, searches, strict=True):
         found[part] = _merged(search, vectors, wanted).best.item.reshape(len(part), wanted)
