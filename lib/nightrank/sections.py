@@ -587,7 +587,13 @@ class PromotionsConfig(Section):
 
 
 class RerankWeightsConfig(Section):
-    """The sizes of a row and the candidates that may be boosted."""
+    """The sizes of a row and the candidates that may be boosted.
+
+    item_block, batch: the dot products of so many items with so many shoppers are held at a time; item_block changes
+    no number. buckets: tasks, at most, that compile rows; batches are cut from them. diversity: how much unlikeness to
+    the other boosted items counts beside the score; boosts_per_brand: at most so many boosted items of a brand; 0: no
+    matter. What the shopper took, or others after that, is boosted by score alone (models/diversity.py).
+    """
 
     codes: int = 64
     facets: int = 64
@@ -596,9 +602,12 @@ class RerankWeightsConfig(Section):
     favourite_facets: int = 8
     popular_per_facet: int = 25
     similar: int = 200
-    item_block: int = 65_536
+    diversity: float = Field(default=0.0, ge=0, lt=1)
+    boosts_per_brand: int = Field(default=0, ge=0)
+    item_block: int = Field(default=2048, ge=1)
     random_items: int = 100
-    buckets: int = 64
+    buckets: int = Field(default=64, ge=1)
+    batch: int = Field(default=512, ge=1)
     valid_nights: int = 7
     with_interest: bool = True
     policy_id: Name = "nightrank"

@@ -385,6 +385,7 @@ EVALUATIONS = Table(
         ndcg=DOUBLE,
         mrr=DOUBLE,
         recall=DOUBLE,
+        diversity=DOUBLE,
         weight=DOUBLE,
     ),
     key=("query_id", "method", "part"),

@@ -46,7 +46,7 @@ def rows(build):
 
 
 def test_every_method_judges_every_search(rows):
-    methods = {"shop", "shown", *WITHOUT_VECTORS, *BY_VECTORS, "challenger"}
+    methods = {"shop", "shown", *WITHOUT_VECTORS, *BY_VECTORS, "challenger", "full"}
     assert set(rows) == {(user, method) for user, _ in TAKES for method in methods}
 
 
@@ -95,6 +95,44 @@ def test_the_challenger_serves_the_row_and_the_gate_that_it_would_have_served(ro
     assert rows[("u2", "challenger")].ranker_id == small_shop.ranker_id
     # A stranger gets the row `anonymous`, whose gate is closed: the shop's order.
     assert rows[("stranger", "challenger")].mrr == rows[("stranger", "shop")].mrr
+
+
+def test_the_whole_ranker_is_judged_with_the_challengers_gate_however_little_its_rows_may_hold(build, small_shop):
+    sizes = small_shop.config.rerank_weights.model_copy(update={"codes": 0, "facets": 0, "boosts": 0})
+    config = small_shop.config.model_copy(update={"rerank_weights": sizes})
+    found = {(row.user_id, row.method): row for row in build(config=config).collect()}
+    for user, _ in TAKES:
+        assert found[(user, "challenger")].mrr == found[(user, "shop")].mrr  # their rows are empty
+    # u2's brand y (i2, i3) is .25 * 2.4 above others, and i2, taken before, more: above i0's lead of .4.
+    assert found[("u2", "full")].ndcg == 1.0
+    assert found[("u2", "full")].ranker_id == small_shop.ranker_id
+    # u1's gate is .5: brand x and the own item lift i0 most, then i1.
+    assert found[("u1", "full")].mrr == pytest.approx(1 / 2)
+    # A stranger is served by the gate of those without evidence, which is closed.
+    assert found[("stranger", "full")].mrr == found[("stranger", "shop")].mrr
+
+
+def test_a_stranger_is_judged_as_the_mean_shopper(spark, build, small_shop):
+    gates = [(small_shop.night.run_date, small_shop.ranker_id, "category", 0, 4.0, 8.0, 0.1, 0.05, 0.2, 40, 40)]
+    found = build(gates=spark.createDataFrame(gates, tables.GATES.schema)).where("user_id = 'stranger'").collect()
+    mrr = {row.method: row.mrr for row in found}
+    # The mean shopper took i0 and i2, so u = (1, 0, .9, 0) / 1.345: i5's cosine is .7059, i0's .7433, less .3117 for
+    # its brand, which everybody takes more. 2.0 + 4 × .7059 is above 3.0 + 4 × .4316; i4 and i2 are above both.
+    assert mrr["full"] == mrr["challenger"] == pytest.approx(1 / 3)
+
+
+def test_the_diversity_of_a_list_is_that_of_its_vectors(rows):
+    # Of 15 pairs of all six items eight have cosine .5 (i0 to i3 with i4 and i5), one has 1 (i4 with i5).
+    assert rows[("u1", "shop")].diversity == pytest.approx(1 - (8 * 0.5 + 1) / 15)
+
+
+def test_with_diverse_boosts_the_rows_without_are_judged_beside_them(build, small_shop):
+    sizes = small_shop.config.rerank_weights.model_copy(update={"boosts_per_brand": 1, "boosts": 3})
+    config = small_shop.config.model_copy(update={"rerank_weights": sizes})
+    found = build(config=config).where("method in ('challenger', 'undiversified')").collect()
+    assert sorted((row.user_id, row.method, row.ranker_id) for row in found) == sorted(
+        (user, method, small_shop.ranker_id) for user, _ in TAKES for method in ("challenger", "undiversified")
+    )
 
 
 def test_slices_are_told_by_evidence_and_popularity(rows):

@@ -47,14 +47,14 @@ def test_a_code_version_that_the_shop_has_not_indexed_waits():
 
 
 def judged(night, query, user, method, ndcg):
-    return (night, query, user, method, "organic", None, "category", True, False, False, ndcg, ndcg, ndcg, 1.0)
+    return (night, query, user, method, "organic", None, "category", True, False, False, ndcg, ndcg, ndcg, None, 1.0)
 
 
 @pytest.fixture(scope="module")
 def ledger(spark, small_shop):
-    """Two nights of twenty shoppers; the challenger is .1 above the shop, own repeats are .15."""
+    """Two nights of twenty shoppers; the challenger is .1 above the shop, own repeats are .15, its whole ranker .12."""
     tonight = small_shop.night.run_date
-    better = {"shop": 0.0, "challenger": 0.1, "repeats": 0.15, "popularity": 0.05}
+    better = {"shop": 0.0, "challenger": 0.1, "repeats": 0.15, "popularity": 0.05, "full": 0.12}
     rows = [
         judged(night, f"q{n}", f"u{n}", method, 0.5 + 0.001 * n + better[method])
         for night in (tonight - timedelta(days=1), tonight)
@@ -88,12 +88,14 @@ def test_the_figures_are_noted_and_the_summary_says_what_the_ranker_is_below(spa
     row = (small_shop.night.run_date, *ledger)
     config = CONFIG.model_copy(update={"lake": LakeConfig(path=str(tmp_path))})
     said = note_figures(spark.createDataFrame([row], tables.PROMOTIONS.schema), {}, config)
-    below = "below/challenger-repeats"
-    assert said == pytest.approx({below: -0.05, f"{below}/lower": -0.05, f"{below}/upper": -0.05})
+    expected = {"compile_loss": 0.02, "below/challenger-repeats": -0.05}
+    bounds = ("", "/lower", "/upper")
+    assert said == pytest.approx({f"{name}{end}": value for name, value in expected.items() for end in bounds})
     notes = [waiting.note for waiting in waiting_notes(config)]
     assert [(note.night, note.job) for note in notes] == [("2026-01-10", "rerank"), ("2026-01-10", "train")]
     assert notes[0].figures == notes[1].figures
     assert notes[0].figures["ndcg/challenger-shop/all"] == pytest.approx(0.1)
+    assert notes[0].figures["ndcg/full-challenger/all"] == pytest.approx(0.02)
     assert notes[0].figures["ndcg/challenger/class.category"] > 0.6
 
 

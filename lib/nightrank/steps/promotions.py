@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 
 from nightrank.config import Config
 from nightrank.errors import ContractError, TryAgainError
-from nightrank.models.report_card import ALL, Figure, below_baselines, figures
+from nightrank.models.report_card import ALL, Figure, below_baselines, compile_loss, figures
 from nightrank.nights import Night
 from nightrank.steps.arrays import Arrays, collect_arrays
 from nightrank.steps.rankers import challenger_id, champion_id
@@ -20,8 +20,9 @@ from nightrank.tables import PROMOTIONS
 
 log = logging.getLogger("nightrank")
 NO_RANKER = "none"
-# Of one search: the shop, two as it was shown (organic, sponsored), two rankers, nine of mean interest, six more.
-ROWS_A_SEARCH = 20
+# Of one search: the shop, two as it was shown (organic, sponsored), two rankers, the challenger's two of its own (full,
+# undiversified), nine of mean interest, six more.
+ROWS_A_SEARCH = 22
 
 
 def build_promotions(
@@ -94,7 +95,8 @@ def agree_champion(promotions: DataFrame, night: Night, config: Config) -> None:
 def note_figures(promotions: DataFrame, _: Mapping[str, int], config: Config) -> Mapping[str, float]:
     """Notes for MLflow the figures that tonight's row was decided on: in the ranker's run, and in that of `rerank`.
 
-    Returns for the summary how far a ranker is below which baseline: `below/challenger-repeats`, with its bounds.
+    Returns for the summary, with their bounds, `compile_loss`, and how far a ranker is below which baseline:
+    `below/challenger-repeats`.
     """
     from nightrank.models.outbox import Note, keep_note
 
@@ -102,11 +104,15 @@ def note_figures(promotions: DataFrame, _: Mapping[str, int], config: Config) ->
     found = collect_arrays(rows, 100_000, "figures of one night", order=["method", "versus", "slice", "metric"])
     for job in ("train", "rerank") if len(found["metric"]) else ():
         keep_note(config, Note(str(found["run_date"][0]), job, "judged", figures=_as_metrics(found)))
-    below = below_baselines(_as_figures(found))
+    judged = _as_figures(found)
+    below, loss = below_baselines(judged), compile_loss(judged)
     for figure in below:
         log.warning("%s night=%s", _in_words(figure), found["run_date"][0])
+    if loss:
+        log.info("compile_loss=%.4f lower=%.4f upper=%.4f", loss.value, loss.lower, loss.upper)
+    named = {f"below/{f.method}-{f.versus}": f for f in below} | ({"compile_loss": loss} if loss else {})
     bounds = ("value", ""), ("lower", "/lower"), ("upper", "/upper")
-    return {f"below/{f.method}-{f.versus}{end}": getattr(f, bound) for f in below for bound, end in bounds}
+    return {f"{name}{end}": getattr(f, bound) for name, f in named.items() for bound, end in bounds}
 
 
 def _in_words(figure: Figure) -> str:
