@@ -398,6 +398,8 @@ class EncoderRunsConfig(Section):
     of their attention, whose learning_rate is best some ten times as high. temperature: cosines are divided by it.
     pointwise_weight, listwise_weight: of the heads beside the contrastive loss. augmented_share: of the queries, typed
     in another way. warmup_share: of all steps. device: of torch, on the driver.
+    devices: so many processes train together, each on a device of its own and with its part of every batch (cuda: each
+    on one of the GPUs that Spark counts). devices_on: the driver has them; or each is a Spark task's, all at once.
     """
 
     take_over: bool = True
@@ -427,6 +429,8 @@ class EncoderRunsConfig(Section):
     seed: int = Field(default=7, ge=0)
     threads: int = Field(default=1, ge=1)
     device: str = Field(default="cpu", pattern=r"^(cpu|cuda(:[0-9]+)?)$")
+    devices: int = Field(default=1, ge=1)
+    devices_on: Literal["driver", "tasks"] = "driver"
 
 
 class EnrichmentRunsConfig(Section):
