@@ -264,7 +264,8 @@ class ItemsConfig(Section):
     keywords: at most so many an item, by TF-IDF. keyword_description_weight: what a word of the description counts
     where one of the title counts 1; 0: titles only, as stock sentences fill short titles up with words that say little.
     stop_words: what words.stop_words leaves and is no keyword. rating_prior_count: how many ratings the category's mean
-    is worth beside an item's own. image_dims: how long each image_embedding is; null: of any length.
+    is worth beside an item's own. image_dims: how long each image_embedding is, for the towers of
+    ranker_runs.tower: sequence to read; null: of any length, and none is read.
     """
 
     # The enrichment before the description, which is often longer than an encoder reads.

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
 from nightrank.errors import ContractError
 from nightrank.models.batches import Columns
 from nightrank.models.sampled_softmax import draw_negatives, log_popularity, sampled_softmax
 from nightrank.models.sequences import GAPS
-from nightrank.models.tower_artefact import Towers, tower_vectors
+from nightrank.models.tower_artefact import Images, Towers, image_dims, tower_vectors
 from nightrank.models.tower_examples import with_shoppers
 from nightrank.models.tower_training import train_towers
 from nightrank.models.towers import ItemTower, ShopperTower, last_states
@@ -124,6 +125,44 @@ def test_the_item_tower_is_the_sum_of_id_and_projected_text_at_length_one(towers
     np.testing.assert_allclose(tower_vectors(towers, np.char.add("new", IDS), given), of_new, atol=1e-5)
     alone = [tower_vectors(towers, IDS[n : n + 1], given[n : n + 1]) for n in range(ITEMS)]
     np.testing.assert_array_equal(np.concatenate(alone), tower_vectors(towers, IDS, given))
+
+
+IMAGES = Images(np.arange(ITEMS), np.random.default_rng(4).normal(size=(ITEMS, ENCODER)).astype(np.float32))
+WORDLESS = np.zeros((ITEMS, ENCODER), np.float32)
+
+
+def test_images_say_of_new_items_what_words_do_not() -> None:
+    found, cold = train_towers(passes(habits()), IDS, WORDLESS, SETTINGS, images=IMAGES)
+    as_if_new, after = np.char.add("new", IDS), (np.arange(ITEMS) + 1) % ITEMS
+    assert (followers(found, tower_vectors(found, as_if_new, WORDLESS, IMAGES)) == after).mean() > 0.5
+    assert not tower_vectors(found, as_if_new, WORDLESS).any()
+    short = SETTINGS.model_copy(update={"sequence": SEQUENCE.model_copy(update={"epochs": 1})})
+    _, warm = train_towers(passes(habits()), IDS, WORDLESS, short, found, IMAGES)
+    assert warm[0] < 0.5 * cold[0]
+    blind, _ = train_towers(passes(habits()), IDS, WORDLESS, short, found)
+    assert (image_dims(blind), image_dims(found)) == (0, ENCODER)
+
+
+def test_the_item_tower_adds_an_image_where_there_is_one_and_has_no_weights_where_there_is_none() -> None:
+    torch.manual_seed(1)
+    seen, given = IMAGES.vectors[[3, 8]], embeddings()
+    centre, image_centre = given.mean(axis=0), seen.mean(axis=0)
+    module = ItemTower(centre, np.zeros(ITEMS), 8, image_centre).eval()
+    module.open_gate(torch.tensor([0.25]))
+    rows = torch.arange(ITEMS)
+    with torch.no_grad():
+        found = module(rows, torch.from_numpy(given), images=(torch.tensor([3, 8]), torch.from_numpy(seen))).numpy()
+        without = module(rows, torch.from_numpy(given)).numpy()
+        raw = module.projection(torch.from_numpy(given - centre)) + module.ids.weight
+        raw[[3, 8]] += 0.25 * module.image_projection(torch.from_numpy(seen - image_centre))
+    np.testing.assert_allclose(found, functional.normalize(raw, dim=1).numpy(), atol=1e-6)
+    others = np.delete(np.arange(ITEMS), [3, 8])
+    np.testing.assert_array_equal(found[others], without[others])
+    assert np.abs(found[[3, 8]] - without[[3, 8]]).max() > 0.01
+    plain = ItemTower(centre, np.zeros(ITEMS), 8)
+    assert set(plain.state_dict()) == {"ids.weight", "bias.weight", "projection.weight", "centre"}
+    weights = {"image_projection.weight", "image_gate", "image_centre"}
+    assert set(module.state_dict()) - set(plain.state_dict()) == weights
 
 
 def test_a_state_knows_nothing_of_later_takes() -> None:

@@ -22,7 +22,7 @@ from nightrank.models.artefact import Floats
 from nightrank.models.batches import Columns, shuffled
 from nightrank.models.catalogue import positions
 from nightrank.models.sampled_softmax import draw_negatives, log_popularity, sampled_softmax
-from nightrank.models.tower_artefact import Towers
+from nightrank.models.tower_artefact import Images, Towers, image_dims
 from nightrank.models.towers import ItemTower, ShopperTower
 from nightrank.models.training import Pass, deterministic
 from nightrank.sections import RankerRunsConfig, SequenceConfig
@@ -36,11 +36,12 @@ _TAKEN = ("taken_index", "taken_action", "taken_gap")
 
 @dataclass(frozen=True)
 class Fitting:
-    """What a fit turns on. item_ids, embeddings, takes: of the catalogue, in one order. steps: of the whole fit."""
+    """What a fit turns on. embeddings, images, takes: of the catalogue, in one order. steps: of the whole fit."""
 
     items: ItemTower
     shoppers: ShopperTower
     embeddings: Tensor
+    images: Images | None
     takes: Doubles
     settings: SequenceConfig
     seed: int
@@ -53,22 +54,25 @@ def train_towers(
     embeddings: Floats,
     settings: RankerRunsConfig,
     start: Towers | None = None,
+    images: Images | None = None,
 ) -> tuple[Towers, list[float]]:
     """The towers after the last epoch, and the mean loss of each epoch.
 
-    item_ids [n] sorted, embeddings [n, encoder dims]: the catalogue, rows by item_index. start: towers that it begins
-    from, as far as they fit. Raises ContractError where nobody has taken two items or the loss is not a number.
+    item_ids [n] sorted, embeddings [n, encoder dims]: the catalogue, rows by item_index; images: those of its items.
+    start: towers that it begins from, as far as they fit. Raises ContractError where nobody has taken two items or the
+    loss is not a number.
     """
     takes, batches = _counts(sequences, len(item_ids), settings.sequence)
     if not batches:
         raise ContractError("Towers cannot be trained: expected shoppers with two takes or more, found none.")
     with deterministic(settings.threads), torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
-        items, shoppers = _modules(embeddings, takes, settings)
+        items, shoppers = _modules(embeddings, images, takes, settings)
         if start is not None:
             _begin_from(start, items, shoppers, item_ids)
         steps = batches * settings.sequence.epochs
-        fitting = Fitting(items, shoppers, torch.from_numpy(embeddings), takes, settings.sequence, settings.seed, steps)
+        text = torch.from_numpy(embeddings)
+        fitting = Fitting(items, shoppers, text, images, takes, settings.sequence, settings.seed, steps)
         losses = _fit(fitting, sequences)
         return _kept(items, shoppers, item_ids, takes), losses
 
@@ -82,10 +86,13 @@ def _counts(sequences: Pass, items: int, settings: SequenceConfig) -> tuple[Doub
     return takes, sum(1 for _ in _batches(sequences, settings, 0, 0))
 
 
-def _modules(embeddings: Floats, takes: Doubles, settings: RankerRunsConfig) -> tuple[ItemTower, ShopperTower]:
+def _modules(
+    embeddings: Floats, images: Images | None, takes: Doubles, settings: RankerRunsConfig
+) -> tuple[ItemTower, ShopperTower]:
     sizes = settings.sequence
     centre = embeddings.mean(axis=0, dtype=np.float64)
-    items = ItemTower(centre, log_popularity(takes), settings.dims)
+    image_centre = None if images is None else images.vectors.mean(axis=0, dtype=np.float64)
+    items = ItemTower(centre, log_popularity(takes), settings.dims, image_centre)
     tower = ShopperTower(settings.dims, sizes.layers, sizes.heads, sizes.width, sizes.longest, sizes.dropout)
     return items.train(), tower.train()
 
@@ -101,6 +108,9 @@ def _begin_from(start: Towers, items: ItemTower, shoppers: ShopperTower, item_id
     with torch.no_grad():
         items.projection.weight.copy_(torch.from_numpy(start.projection.T.copy()))
         items.ids.weight[rows >= 0] = torch.from_numpy(start.ids[rows[rows >= 0]])
+        if image_dims(start) and items.image_dims() == image_dims(start):
+            items.image_projection.weight.copy_(torch.from_numpy(start.image_projection.T.copy()))
+            items.open_gate(torch.from_numpy(start.image_gate))
 
 
 def _shapes(weights: dict[str, Tensor]) -> dict[str, tuple[int, ...]]:
@@ -111,7 +121,7 @@ def _fit(fitting: Fitting, sequences: Pass) -> list[float]:
     """The mean loss of each epoch; the learning rate falls to 0 in equal steps."""
     settings = fitting.settings
     sparse = [fitting.items.ids.weight, fitting.items.bias.weight]
-    dense = [*fitting.items.projection.parameters(), *fitting.shoppers.parameters()]
+    dense = [*fitting.items.dense_weights(), *fitting.shoppers.parameters()]
     optimisers = (
         torch.optim.SparseAdam(sparse, lr=settings.learning_rate),
         torch.optim.AdamW(dense, lr=settings.learning_rate, weight_decay=settings.weight_decay),
@@ -175,7 +185,8 @@ def _loss(fitting: Fitting, columns: Columns, random: np.random.Generator) -> Te
     rows = np.union1d(index[index >= 0], negatives.rows)
     at, drawn = np.searchsorted(rows, np.maximum(index, rows[0])), np.searchsorted(rows, negatives.rows)
     in_catalogue = torch.from_numpy(rows)
-    vectors = fitting.items(in_catalogue, fitting.embeddings[in_catalogue], settings.id_dropout)
+    seen = _images_of(fitting.images, rows)
+    vectors = fitting.items(in_catalogue, fitting.embeddings[in_catalogue], settings.id_dropout, seen)
     biases = fitting.items.biases(in_catalogue)
     action, gap = (torch.from_numpy(columns[name][:, :-1].astype(np.int64)) for name in _TAKEN[1:])
     hidden = torch.rand(action.shape) < settings.hidden
@@ -188,6 +199,15 @@ def _loss(fitting: Fitting, columns: Columns, random: np.random.Generator) -> Te
     scores = scaled @ vectors[torch.from_numpy(drawn)].T + biases[torch.from_numpy(drawn)]
     out = torch.from_numpy(_takes_too(index, at, len(rows))[:, drawn][shopper])
     return sampled_softmax(taken, scores, negatives.log_chance, out).mean()
+
+
+def _images_of(images: Images | None, rows: Indices) -> tuple[Tensor, Tensor] | None:
+    """Which of these rows of the catalogue have an image, [m], and the images, [m, image dims]."""
+    if images is None:
+        return None
+    own = np.minimum(np.searchsorted(images.rows, rows), len(images.rows) - 1)
+    at = np.flatnonzero(images.rows[own] == rows)
+    return torch.from_numpy(at), torch.from_numpy(images.vectors[own[at]])
 
 
 def _takes_too(index: Indices, at: Indices, items: int) -> NDArray[np.bool_]:
@@ -209,4 +229,15 @@ def _kept(items: ItemTower, shoppers: ShopperTower, item_ids: NDArray[np.str_], 
             centre=items.centre.numpy().copy(),
             projection=items.projection.weight.numpy().T.copy(),
             shopper=weights,
+            **_of_images(items),
         )
+
+
+def _of_images(items: ItemTower) -> dict[str, Floats]:
+    if not items.image_dims():
+        return {}
+    return {
+        "image_centre": items.image_centre.numpy().copy(),
+        "image_projection": items.image_projection.weight.numpy().T.copy(),
+        "image_gate": items.gate().numpy().copy(),
+    }

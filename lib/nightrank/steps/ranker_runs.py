@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from nightrank.config import Config
@@ -17,6 +17,7 @@ from nightrank.models.artefact import Ranker, code_version
 from nightrank.nights import Night
 from nightrank.steps.arrays import collect_arrays
 from nightrank.steps.encoders import with_encoder_in_force
+from nightrank.steps.images import image_of, images_in
 from nightrank.steps.item_order import item_order
 from nightrank.steps.petastorm_feed import NUMERIC, Feed, feed_folder, petastorm_feed
 from nightrank.steps.sequences import FOLD, TAKEN, longest_read, sequences
@@ -105,8 +106,11 @@ def _learned_tower(
             log.warning("tower=words shoppers=%d fewer than ranker_runs.sequence.min_shoppers", feed.rows[FOLD])
             return None
         start = last.towers if last else None
-        towers, losses = train_towers(feed.examples, catalogue.item_ids, catalogue.embeddings, settings, start)
-    log.info("tower=sequence shoppers=%d loss=%s", feed.rows[FOLD], " ".join(f"{loss:.4f}" for loss in losses))
+        towers, losses = train_towers(
+            feed.examples, catalogue.item_ids, catalogue.embeddings, settings, start, catalogue.images
+        )
+    told = " ".join(f"{loss:.4f}" for loss in losses) + "".join(f" image_gate={gate:.3f}" for gate in towers.image_gate)
+    log.info("tower=sequence shoppers=%d loss=%s", feed.rows[FOLD], told)
     return sequence_tower(towers, catalogue, night, config)
 
 
@@ -116,12 +120,14 @@ def _catalogue(items: DataFrame, item_embeddings: DataFrame, version: str, confi
     Raises ContractError where an item has no vector: the rows would not be those that training_examples numbered.
     """
     latest = item_embeddings.where(F.col("encoder_version") == version).groupBy("content_hash")
-    texts = items.groupBy("item_id").agg(F.min("content_hash").alias("content_hash"))
+    dims = config.items.image_dims if longest_read(config) else None
+    image = (F.min(image_of(dims)).alias("image"),) if dims else ()
+    texts = items.groupBy("item_id").agg(F.min("content_hash").alias("content_hash"), *image)
     found = collect_arrays(
         item_order(items)
         .join(texts, on="item_id", how="inner")
         .join(latest.agg(F.min_by("vector", "run_date").alias("vector")), on="content_hash", how="left")
-        .select("item_index", "item_id", F.coalesce("vector", F.array().cast("array<float>")).alias("vector")),
+        .select("item_index", "item_id", _or_empty("vector"), *([_or_empty("image")] if dims else [])),
         config.ranker_runs.max_items,
         "vectors of the catalogue",
         "ranker_runs.max_items",
@@ -133,7 +139,12 @@ def _catalogue(items: DataFrame, item_embeddings: DataFrame, version: str, confi
             f"A ranker cannot be trained: expected a vector of one length by encoder {version} for every item, found "
             f"lengths {lengths}. Run the stage item_embeddings of this night again."
         )
-    return Known(found["item_id"].astype(np.str_), np.stack(list(found["vector"])).astype(np.float32))
+    vectors = np.stack(list(found["vector"])).astype(np.float32)
+    return Known(found["item_id"].astype(np.str_), vectors, images_in(found["image"]) if dims else None)
+
+
+def _or_empty(name: str) -> Column:
+    return F.coalesce(name, F.array().cast("array<float>")).alias(name)
 
 
 def _train(
