@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +17,10 @@ def image_of(dims: int) -> Column:
     return F.when(F.size("image_embedding") == dims, F.col("image_embedding"))
 
 
-def images_in(vectors: Sequence[NDArray[np.float32] | None]) -> Images | None:
+def images_in(vectors: Iterable[NDArray[np.float32] | None]) -> Images | None:
     """The images among the vectors of items in order: an item has none where its vector is None or empty.
 
     None where no item has one.
     """
-    lengths = np.array([0 if vector is None else len(vector) for vector in vectors], np.int64)
-    rows = np.flatnonzero(lengths)
-    if not len(rows):
-        return None
-    return Images(rows, np.stack([np.asarray(vectors[row], np.float32) for row in rows]))
+    seen = {row: np.asarray(one, np.float32) for row, one in enumerate(vectors) if one is not None and len(one)}
+    return Images(np.array(list(seen), np.int64), np.stack(list(seen.values()))) if seen else None
