@@ -499,6 +499,7 @@ class RankerRunsConfig(Section):
     tower: what an item's and a shopper's vectors are. words: the encoder's vectors, projected, and the mean of the last
     takes; sequence: towers that learn which item is taken after which (section sequence).
 
+    devices: so many processes train the towers of `sequence` together, on CPUs; devices_on: as in encoder_runs.
     refit_drift: by which share the codes' error may grow over what it was when they were fitted, before a refit is
     proposed. Items of makers that the fit had not seen had a quarter to a third more (make bench-codes): .1 is reached
     when they are a third of the catalogue.
@@ -522,6 +523,8 @@ class RankerRunsConfig(Section):
     max_items: int = 20_000_000
     seed: int = 7
     threads: int = 1
+    devices: int = Field(default=1, ge=1)
+    devices_on: Literal["driver", "tasks"] = "driver"
 
 
 class ItemTokensConfig(Section):

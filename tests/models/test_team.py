@@ -21,6 +21,8 @@ def test_rows_are_as_many_for_each_and_the_last_stands_in_for_what_is_missing() 
     assert [Team(rank, 2).rows(3).tolist() for rank in (0, 1)] == [[0, 1], [2, 2]]
     assert [Team(rank, 3).rows(1).tolist() for rank in range(3)] == [[0], [0], [0]]
     assert ALONE.rows(3).tolist() == [0, 1, 2]
+    assert [Team(rank, 2).stands_in(3).tolist() for rank in (0, 1)] == [[False, False], [False, True]]
+    assert [Team(rank, 3).stands_in(1).tolist() for rank in range(3)] == [[False], [True], [True]]
 
 
 def test_joined_rows_have_the_values_of_all_and_the_gradient_of_their_own() -> None:
@@ -42,10 +44,19 @@ def test_gradients_become_their_mean_and_a_weight_without_one_stays_so() -> None
     assert weights[2].grad is None
 
 
+def test_sparse_gradients_of_the_same_rows_stay_sparse() -> None:
+    table = torch.nn.Embedding(4, 1, sparse=True)
+    (torch.tensor([[2.0], [4.0], [4.0]]) * table(torch.tensor([3, 0, 0]))).sum().backward()
+    Team(0, 2, gathered=lambda told: [told, 3 * told]).average([table.weight])
+    assert table.weight.grad.is_sparse
+    np.testing.assert_array_equal(table.weight.grad.to_dense(), [[16], [0], [0], [4]])
+
+
 def test_the_first_device_decides() -> None:
     first = torch.tensor([7.0], dtype=torch.float64)
-    assert Team(1, 2, gathered=lambda told: [first, told]).agreed(3.0) == 7.0
-    assert ALONE.agreed(3.0) == 3.0
+    team = Team(1, 2, gathered=lambda told: [first, told])
+    assert (team.agreed(3.0), team.mean(3.0)) == (7.0, 5.0)
+    assert (ALONE.agreed(3.0), ALONE.mean(3.0)) == (3.0, 3.0)
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from pyspark.sql import SparkSession
@@ -17,9 +18,14 @@ from nightrank.config import Config
 from nightrank.errors import ConfigError, ContractError
 from nightrank.models.encoder_lessons import Lessons
 from nightrank.models.encoder_training import tune_encoder, tuned_in_team
+from nightrank.models.tower_training import train_towers
+from nightrank.sections import LakeConfig, RankerRunsConfig, SequenceConfig
 from nightrank.steps.devices import on_devices
 from nightrank.steps.encoder_runs import COLUMNS, _tuned
 from nightrank.steps.petastorm_feed import petastorm_feed
+from nightrank.steps.ranker_runs import _trained_towers
+from nightrank.steps.sequences import TAKEN
+from nightrank.steps.tower import Known
 
 SETTINGS = encoder_shop.SETTINGS.model_copy(update={"epochs": 3, "devices": 2})
 
@@ -48,7 +54,7 @@ def test_gpus_that_spark_does_not_count_are_a_config_error(spark: SparkSession) 
 
 @pytest.mark.long
 def test_two_processes_tune_one_encoder_alike_and_go_on_after_an_interruption(
-    spark: SparkSession, tmp_path: Path
+    spark: SparkSession, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bert = encoder_shop.save_word_bert(tmp_path / "bert")
     cut, whole = (encoder_shop.config_of(tmp_path / name, bert, SETTINGS) for name in ("cut", "whole"))
@@ -82,8 +88,9 @@ def test_two_processes_tune_one_encoder_alike_and_go_on_after_an_interruption(
             weights = b"".join(values.numpy().tobytes() for values in model.state_dict().values())
             (told / str(team.rank)).write_text(hashlib.sha256(weights).hexdigest())
 
-        with pytest.raises(ContractError, match="the power is cut"):
+        with pytest.raises(ContractError, match="Training on 2 devices failed"):
             on_devices(interrupted, 2, "driver", gpu=False)
+        assert "the power is cut" in capsys.readouterr().out
         (checkpoint,) = (tmp_path / "cut" / "encoder_checkpoints").glob("*.json")
         assert '"epoch": 1' in checkpoint.read_text()
         again = _tuned(shop, cut)
@@ -106,6 +113,32 @@ def alone_in(lake: Path, config: Config) -> Config:
     """The same settings for one device, in a lake of its own."""
     one = config.encoder_runs.model_copy(update={"devices": 1})
     return config.model_copy(update={"encoder_runs": one, "lake": config.lake.model_copy(update={"path": str(lake)})})
+
+
+@pytest.mark.long
+def test_two_processes_train_the_towers_of_one(spark: SparkSession, tmp_path: Path) -> None:
+    """Shoppers go through the items in order; without dropout two processes take the steps of one."""
+    random, ids = np.random.default_rng(1), np.array([f"i{n:02}" for n in range(20)])
+    text = random.normal(size=(20, 6)).astype(np.float32)
+    begun = random.integers(0, 20, 100)
+    rows = [("train", f"u{n}", n, *([int(x) for x in one] for one in taken(first))) for n, first in enumerate(begun)]
+    arrays = ", ".join(f"{name} array<int>" for name in TAKEN)
+    frame = spark.createDataFrame(rows, f"fold string, query_id string, example_order bigint, {arrays}")
+    still = {"dropout": 0.0, "input_dropout": 0.0, "hidden": 0.0, "id_dropout": 0.0}
+    sizes = {"longest": 5, "layers": 1, "width": 8, "epochs": 3, "batch": 15, "learning_rate": 2e-2}
+    settings = RankerRunsConfig(dims=4, devices=2, sequence=SequenceConfig.model_validate({**still, **sizes}))
+    config = Config(lake=LakeConfig(path=str(tmp_path)), ranker_runs=settings)
+    with petastorm_feed(frame, str(tmp_path / "feed"), ("train",), ("example_order", *TAKEN)) as feed:
+        together, losses = _trained_towers(feed, Known(ids, text), None, config)
+        alone, expected = train_towers(feed.examples, ids, text, settings)
+    assert losses == pytest.approx(expected, rel=1e-3)
+    assert losses[-1] < 0.9 * losses[0]
+    np.testing.assert_allclose(together.projection, alone.projection, atol=0.01)
+
+
+def taken(first: int) -> tuple[np.ndarray, ...]:
+    """taken_index, taken_action and taken_gap of one who takes five items from `first` on."""
+    return (first + np.arange(5)) % 20, np.full(5, 2), np.full(5, 3)
 
 
 @pytest.mark.long

@@ -36,6 +36,11 @@ class Team:
         each = -(-count // self.size)
         return np.minimum(self.rank * each + np.arange(each), count - 1)
 
+    def stands_in(self, count: int) -> NDArray[np.bool_]:
+        """Which of those rows are had by a device before, or again: they are not to count."""
+        each = -(-count // self.size)
+        return self.rank * each + np.arange(each) >= count
+
     def joined(self, own: Tensor, count: int) -> Tensor:
         """[count, …] of all devices' rows, of which this one's are `own`.
 
@@ -50,20 +55,29 @@ class Team:
         return torch.cat(parts)[:count]
 
     def average(self, weights: Iterable[Tensor]) -> None:
-        """Gives each weight the mean of its gradients over the devices, summed in order of rank."""
+        """Gives each weight the mean of its gradients over the devices, summed in order of rank.
+
+        A sparse one has to be of the same rows on all of them.
+        """
         if self.size == 1:
             return
-        gradients = [own.grad for own in weights if own.grad is not None]
+        gradients = [_numbers_of(own) for own in weights if own.grad is not None]
         parts = self.gathered(torch.cat([gradient.reshape(-1) for gradient in gradients]))
         mean = sum(parts[1:], start=parts[0]) / self.size
         for gradient, numbers in zip(gradients, mean.split([one.numel() for one in gradients]), strict=True):
             gradient.copy_(numbers.reshape(gradient.shape))
 
+    def mean(self, number: float) -> float:
+        """The mean of the devices' numbers."""
+        return number if self.size == 1 else float(np.mean(self._told(number)))
+
     def agreed(self, number: float) -> float:
         """The first device's number: what is decided by it is decided alike on all of them."""
-        if self.size == 1:
-            return number
-        return float(self.gathered(torch.tensor([number], dtype=torch.float64, device=self.device))[0].item())
+        return number if self.size == 1 else self._told(number)[0]
+
+    def _told(self, number: float) -> list[float]:
+        own = torch.tensor([number], dtype=torch.float64, device=self.device)
+        return [float(told.item()) for told in self.gathered(own)]
 
 
 ALONE = Team()
@@ -88,6 +102,14 @@ def team_of(size: int, device: str) -> Iterator[Team]:
         yield Team(distributed.get_rank(), size, own, _gathered)
     finally:
         distributed.destroy_process_group()
+
+
+def _numbers_of(own: Tensor) -> Tensor:
+    """The numbers of a weight's gradient, to be changed in place."""
+    if own.grad.is_sparse:
+        own.grad = own.grad.coalesce()
+        return own.grad.values()
+    return own.grad
 
 
 def _gathered(own: Tensor) -> list[Tensor]:

@@ -30,6 +30,12 @@ class Images:
         first, last = np.searchsorted(self.rows, (part.start, part.stop))
         return Images(self.rows[first:last] - part.start, self.vectors[first:last])
 
+    def among(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], Floats]:
+        """Which of these rows have an image, [k] positions among them, and the images, [k, image dims]."""
+        own = np.minimum(np.searchsorted(self.rows, rows), len(self.rows) - 1)
+        at = np.flatnonzero(self.rows[own] == rows)
+        return at, self.vectors[own[at]]
+
 
 def _no_image() -> Floats:
     return np.zeros(0, np.float32)

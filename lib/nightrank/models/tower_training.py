@@ -22,6 +22,7 @@ from nightrank.models.artefact import Floats
 from nightrank.models.batches import Columns, shuffled
 from nightrank.models.catalogue import positions
 from nightrank.models.sampled_softmax import draw_negatives, log_popularity, sampled_softmax
+from nightrank.models.team import ALONE, Team
 from nightrank.models.tower_artefact import Images, Towers, image_dims
 from nightrank.models.towers import ItemTower, ShopperTower
 from nightrank.models.training import Pass, deterministic
@@ -46,6 +47,7 @@ class Fitting:
     settings: SequenceConfig
     seed: int
     steps: int
+    team: Team = ALONE
 
 
 def train_towers(
@@ -55,6 +57,7 @@ def train_towers(
     settings: RankerRunsConfig,
     start: Towers | None = None,
     images: Images | None = None,
+    team: Team = ALONE,
 ) -> tuple[Towers, list[float]]:
     """The towers after the last epoch, and the mean loss of each epoch.
 
@@ -72,7 +75,7 @@ def train_towers(
             _begin_from(start, items, shoppers, item_ids)
         steps = batches * settings.sequence.epochs
         text = torch.from_numpy(embeddings)
-        fitting = Fitting(items, shoppers, text, images, takes, settings.sequence, settings.seed, steps)
+        fitting = Fitting(items, shoppers, text, images, takes, settings.sequence, settings.seed, steps, team)
         losses = _fit(fitting, sequences)
         return _kept(items, shoppers, item_ids, takes), losses
 
@@ -132,8 +135,9 @@ def _fit(fitting: Fitting, sequences: Pass) -> list[float]:
         for number, columns in enumerate(_batches(sequences, settings, fitting.seed, epoch)):
             _pace(optimisers, settings.learning_rate * (1 - step / fitting.steps))
             loss = _loss(fitting, columns, np.random.default_rng((fitting.seed, epoch, number)))
-            of_epoch.append(_finite(loss, epoch))
+            of_epoch.append(_finite(fitting.team.mean(loss.item()), epoch))
             loss.backward()
+            fitting.team.average([*dense, *sparse])
             torch.nn.utils.clip_grad_norm_(dense, _LONGEST_STEP)
             for optimiser in optimisers:
                 optimiser.step()
@@ -142,13 +146,13 @@ def _fit(fitting: Fitting, sequences: Pass) -> list[float]:
     return losses
 
 
-def _finite(loss: Tensor, epoch: int) -> float:
-    if not torch.isfinite(loss):
+def _finite(loss: float, epoch: int) -> float:
+    if not np.isfinite(loss):
         raise ContractError(
-            f"Towers cannot be trained: expected a finite loss, found {loss.item()} in epoch {epoch}. Look for "
+            f"Towers cannot be trained: expected a finite loss, found {loss} in epoch {epoch}. Look for "
             "numbers in the table item_embeddings, or lower ranker_runs.sequence.learning_rate."
         )
-    return float(loss.item())
+    return loss
 
 
 def _pace(optimisers: tuple[torch.optim.Optimizer, ...], learning_rate: float) -> None:
@@ -179,15 +183,17 @@ def _told(stream: Iterator[Columns]) -> Iterator[Columns]:
 
 
 def _loss(fitting: Fitting, columns: Columns, random: np.random.Generator) -> Tensor:
-    """The batch's mean loss over all takes but each shopper's first."""
+    """The batch's mean loss over all takes but each shopper's first.
+
+    Of a device in a team: what its shoppers add to it, times the devices: their mean is the batch's.
+    """
     settings, index = fitting.settings, columns["taken_index"].astype(np.int64)
-    negatives = draw_negatives(fitting.takes, settings.draws, random)
+    negatives, predicted = draw_negatives(fitting.takes, settings.draws, random), (index[:, 1:] >= 0).sum()
     rows = np.union1d(index[index >= 0], negatives.rows)
-    at, drawn = np.searchsorted(rows, np.maximum(index, rows[0])), np.searchsorted(rows, negatives.rows)
-    in_catalogue = torch.from_numpy(rows)
-    seen = _images_of(fitting.images, rows)
-    vectors = fitting.items(in_catalogue, fitting.embeddings[in_catalogue], settings.id_dropout, seen)
-    biases = fitting.items.biases(in_catalogue)
+    vectors, biases = _items_at(fitting, rows)
+    columns = _part_of(fitting.team, columns)
+    index, drawn = columns["taken_index"].astype(np.int64), np.searchsorted(rows, negatives.rows)
+    at = np.searchsorted(rows, np.maximum(index, rows[0]))
     action, gap = (torch.from_numpy(columns[name][:, :-1].astype(np.int64)) for name in _TAKEN[1:])
     hidden = torch.rand(action.shape) < settings.hidden
     shown = functional.embedding(torch.from_numpy(at[:, :-1]), vectors)
@@ -198,16 +204,26 @@ def _loss(fitting: Fitting, columns: Columns, random: np.random.Generator) -> Te
     taken = (scaled * functional.embedding(positive, vectors)).sum(dim=-1) + biases[positive]
     scores = scaled @ vectors[torch.from_numpy(drawn)].T + biases[torch.from_numpy(drawn)]
     out = torch.from_numpy(_takes_too(index, at, len(rows))[:, drawn][shopper])
-    return sampled_softmax(taken, scores, negatives.log_chance, out).mean()
+    losses = sampled_softmax(taken, scores, negatives.log_chance, out)
+    return losses.mean() if fitting.team.size == 1 else losses.sum() * (fitting.team.size / float(predicted))
 
 
-def _images_of(images: Images | None, rows: Indices) -> tuple[Tensor, Tensor] | None:
-    """Which of these rows of the catalogue have an image, [m], and the images, [m, image dims]."""
-    if images is None:
-        return None
-    own = np.minimum(np.searchsorted(images.rows, rows), len(images.rows) - 1)
-    at = np.flatnonzero(images.rows[own] == rows)
-    return torch.from_numpy(at), torch.from_numpy(images.vectors[own[at]])
+def _items_at(fitting: Fitting, rows: Indices) -> tuple[Tensor, Tensor]:
+    """Vectors [U, dims] and biases [U] of these rows of the catalogue."""
+    in_catalogue = torch.from_numpy(rows)
+    images = fitting.images and tuple(map(torch.from_numpy, fitting.images.among(rows)))
+    text = fitting.embeddings[in_catalogue]
+    return fitting.items(in_catalogue, text, fitting.settings.id_dropout, images), fitting.items.biases(in_catalogue)
+
+
+def _part_of(team: Team, columns: Columns) -> Columns:
+    """This device's shoppers; one that stands in for another takes nothing."""
+    if team.size == 1:
+        return columns
+    count = len(columns["taken_index"])
+    part = {name: column[team.rows(count)] for name, column in columns.items()}
+    part["taken_index"][team.stands_in(count)] = -1
+    return part
 
 
 def _takes_too(index: Indices, at: Indices, items: int) -> NDArray[np.bool_]:
@@ -229,15 +245,5 @@ def _kept(items: ItemTower, shoppers: ShopperTower, item_ids: NDArray[np.str_], 
             centre=items.centre.numpy().copy(),
             projection=items.projection.weight.numpy().T.copy(),
             shopper=weights,
-            **_of_images(items),
+            **items.of_images(),
         )
-
-
-def _of_images(items: ItemTower) -> dict[str, Floats]:
-    if not items.image_dims():
-        return {}
-    return {
-        "image_centre": items.image_centre.numpy().copy(),
-        "image_projection": items.image_projection.weight.numpy().T.copy(),
-        "image_gate": items.gate().numpy().copy(),
-    }

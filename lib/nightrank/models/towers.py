@@ -96,6 +96,16 @@ class ItemTower(nn.Module):  # type: ignore[misc]  # torch is not type-checked: 
         with torch.no_grad():
             self.image_gate.copy_(gate.clamp(-_WIDEST_GATE, _WIDEST_GATE).atanh() / _GATE_PACE)
 
+    def of_images(self) -> dict[str, Floats]:
+        """What of it reads images, as arrays by the names of tower_artefact.Towers; nothing where nothing does."""
+        if not self.image_dims():
+            return {}
+        return {
+            "image_centre": self.image_centre.numpy().copy(),
+            "image_projection": self.image_projection.weight.detach().numpy().T.copy(),
+            "image_gate": self.gate().detach().numpy().copy(),
+        }
+
     def image_dims(self) -> int:
         """How long an image vector it reads; 0: it reads none."""
         return len(self.image_centre) if hasattr(self, "image_centre") else 0

@@ -24,7 +24,8 @@ def on_devices(work: Callable[[], Told], devices: int, where: Literal["driver", 
         return _distributor(devices, where, gpu).run(work)  # type: ignore[no-any-return]  # what `work` tells
     except RuntimeError as failed:
         raise ContractError(
-            f"Training on {devices} devices failed: expected all processes to end well, found {failed}"
+            f"Training on {devices} devices failed: expected all processes to end well, found one that did not. What "
+            f"it said is in this program's output, above; mend that and run the stage again. ({failed})"
         ) from failed
     finally:
         random.setstate(drawn)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,10 @@ from pyspark.sql import functions as F
 from nightrank.config import Config
 from nightrank.errors import ContractError
 from nightrank.models.artefact import Ranker, code_version
+from nightrank.models.tower_artefact import Towers
 from nightrank.nights import Night
 from nightrank.steps.arrays import collect_arrays
+from nightrank.steps.devices import on_devices
 from nightrank.steps.encoders import with_encoder_in_force
 from nightrank.steps.images import image_of, images_in
 from nightrank.steps.item_order import item_order
@@ -98,20 +101,30 @@ def _learned_tower(
     learned: DataFrame, catalogue: Known, last: Tower | None, night: Night, config: Config
 ) -> Tower | None:
     """The tower fitted to these sequences, from where the last one ended; None where they are too few."""
-    from nightrank.models.tower_training import train_towers
-
     settings = config.ranker_runs
     with petastorm_feed(learned, feed_folder(config), (FOLD,), ("example_order", *TAKEN)) as feed:
         if feed.rows[FOLD] < settings.sequence.min_shoppers:
             log.warning("tower=words shoppers=%d fewer than ranker_runs.sequence.min_shoppers", feed.rows[FOLD])
             return None
         start = last.towers if last else None
-        towers, losses = train_towers(
-            feed.examples, catalogue.item_ids, catalogue.embeddings, settings, start, catalogue.images
-        )
+        towers, losses = _trained_towers(feed, catalogue, start, config)
     told = " ".join(f"{loss:.4f}" for loss in losses) + "".join(f" image_gate={gate:.3f}" for gate in towers.image_gate)
     log.info("tower=sequence shoppers=%d loss=%s", feed.rows[FOLD], told)
     return sequence_tower(towers, catalogue, night, config)
+
+
+def _trained_towers(feed: Feed, catalogue: Known, start: Towers | None, config: Config) -> tuple[Towers, list[float]]:
+    """Towers and losses, trained in this process or on several devices, by way of the lake."""
+    from nightrank.models.tower_store import fetch_towers
+    from nightrank.models.tower_team import fit_in_team
+    from nightrank.models.tower_training import train_towers
+
+    settings, known = config.ranker_runs, (feed.examples, catalogue.item_ids, catalogue.embeddings)
+    if settings.devices == 1:
+        return train_towers(*known, settings, start, catalogue.images)
+    work = partial(fit_in_team, config, *known, start, catalogue.images)
+    tower_id, losses = on_devices(work, settings.devices, settings.devices_on, gpu=False)
+    return fetch_towers(config, tower_id), losses
 
 
 def _catalogue(items: DataFrame, item_embeddings: DataFrame, version: str, config: Config) -> Known:
