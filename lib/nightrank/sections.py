@@ -264,7 +264,8 @@ class ItemsConfig(Section):
     keywords: at most so many an item, by TF-IDF. keyword_description_weight: what a word of the description counts
     where one of the title counts 1; 0: titles only, as stock sentences fill short titles up with words that say little.
     stop_words: what words.stop_words leaves and is no keyword. rating_prior_count: how many ratings the category's mean
-    is worth beside an item's own. image_dims: how long each image_embedding is; null: of any length.
+    is worth beside an item's own. image_dims: how long each image_embedding is, for the towers of
+    ranker_runs.tower: sequence to read; null: of any length, and none is read.
     """
 
     # The enrichment before the description, which is often longer than an encoder reads.
@@ -398,6 +399,8 @@ class EncoderRunsConfig(Section):
     of their attention, whose learning_rate is best some ten times as high. temperature: cosines are divided by it.
     pointwise_weight, listwise_weight: of the heads beside the contrastive loss. augmented_share: of the queries, typed
     in another way. warmup_share: of all steps. device: of torch, on the driver.
+    devices: so many processes train together, each on a device of its own and with its part of every batch (cuda: each
+    on one of the GPUs that Spark counts). devices_on: the driver has them; or each is a Spark task's, all at once.
     """
 
     take_over: bool = True
@@ -427,6 +430,8 @@ class EncoderRunsConfig(Section):
     seed: int = Field(default=7, ge=0)
     threads: int = Field(default=1, ge=1)
     device: str = Field(default="cpu", pattern=r"^(cpu|cuda(:[0-9]+)?)$")
+    devices: int = Field(default=1, ge=1)
+    devices_on: Literal["driver", "tasks"] = "driver"
 
 
 class EnrichmentRunsConfig(Section):
@@ -494,6 +499,7 @@ class RankerRunsConfig(Section):
     tower: what an item's and a shopper's vectors are. words: the encoder's vectors, projected, and the mean of the last
     takes; sequence: towers that learn which item is taken after which (section sequence).
 
+    devices: so many processes train the towers of `sequence` together, on CPUs; devices_on: as in encoder_runs.
     refit_drift: by which share the codes' error may grow over what it was when they were fitted, before a refit is
     proposed. Items of makers that the fit had not seen had a quarter to a third more (make bench-codes): .1 is reached
     when they are a third of the catalogue.
@@ -517,6 +523,8 @@ class RankerRunsConfig(Section):
     max_items: int = 20_000_000
     seed: int = 7
     threads: int = 1
+    devices: int = Field(default=1, ge=1)
+    devices_on: Literal["driver", "tasks"] = "driver"
 
 
 class ItemTokensConfig(Section):

@@ -84,7 +84,8 @@ def settings(config: SparkConfig) -> dict[str, str]:
     local = {**LOCAL, "spark.driver.memory": config.driver_memory} if config.local_settings else {}
     asked = {"spark.sql.shuffle.partitions": str(config.shuffle_partitions)}
     if config.gpu_amount_per_task:
-        asked["spark.task.resource.gpu.amount"] = str(config.gpu_amount_per_task)
+        # 1 and not 1.0: TorchDistributor reads an integer.
+        asked["spark.task.resource.gpu.amount"] = f"{config.gpu_amount_per_task:g}"
     return {**local, **asked, **config.settings, **REQUIRED}
 
 
