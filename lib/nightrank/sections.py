@@ -526,12 +526,21 @@ class ItemTokensConfig(Section):
 
 
 class GatesConfig(Section):
-    """When personalising is worth it."""
+    """When personalising is worth it.
+
+    evidence_buckets, agreement_buckets: a bucket begins at each; below the first are shoppers of whom nothing is known,
+    or whose agreement is low. agreement_takes: it is with so many of a shopper's last takes; 0: with none, so that
+    gates go by evidence alone. min_searches: a bucket of evidence with fewer takes the gate of all. min_shoppers:
+    buckets of agreement are put together until each has so many; with fewer than two such gates go by evidence alone.
+    """
 
     evidence_buckets: tuple[int, ...] = (1, 5, 20)
+    agreement_buckets: tuple[Annotated[float, Field(gt=0, le=1)], ...] = (0.5, 0.7)
+    agreement_takes: int = Field(default=8, ge=0)
     alphas: tuple[float, ...] = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)
     bound_spreads: float = 3.0
     min_searches: int = 30
+    min_shoppers: int = Field(default=30, ge=2)
     bootstrap: int = 1000
     share_of_searches: float = Field(default=1.0, gt=0, le=1)
     max_searches: int = 1_000_000

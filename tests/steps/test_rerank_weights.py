@@ -75,6 +75,11 @@ def test_alpha_and_bound_come_from_the_gate_that_the_evidence_reaches(rows):
     assert rows["u1"].alpha["navigational"] == 0.0
 
 
+def test_of_one_take_no_agreement_is_known(rows):
+    # Nothing would be left to know u1 by.
+    assert {row.agreement for row in rows.values()} == {None}
+
+
 def test_a_row_names_what_it_speaks_of_and_when_it_ends(rows, small_shop):
     row = rows["u1"]
     assert (row.code_version, row.ranker_id, row.policy_id) == ("c1", small_shop.ranker_id, "nightrank")

@@ -14,12 +14,13 @@ from nightrank.config import Config
 from nightrank.models.artefact import Ranker
 from nightrank.models.row import Row, compile_rows
 from nightrank.steps.catalogue import Loader, share_catalogue
+from nightrank.steps.held_out import agreements_of
 from nightrank.steps.persons import persons, persons_of, under_each_id
 from nightrank.steps.shoppers import flat_shoppers, group_shoppers, read_shopper, without_takes
 
 COMPILED = (
     "user_id string, facet_weights map<string, double>, item_boosts map<string, double>, interest array<tinyint>, "
-    "evidence bigint"
+    "evidence bigint, agreement double"
 )
 
 
@@ -82,23 +83,21 @@ def _compile_bucket(
         bucket = bucket.sort_values("user_id", kind="stable")
         items = catalogue()
         decay = config.training_examples.recent_decay
-        shoppers = [read_shopper(items, row, decay) for row in bucket.itertuples(index=False)]
-        rows = compile_rows(items, ranker, shoppers, config.rerank_weights)
-        return pandas.DataFrame(
-            [
-                _as_columns(user, evidence, row)
-                for user, evidence, row in zip(bucket.user_id, bucket.evidence, rows, strict=True)
-            ]
-        )
+        flat = list(bucket.itertuples(index=False))
+        rows = compile_rows(items, ranker, [read_shopper(items, row, decay) for row in flat], config.rerank_weights)
+        agreed = agreements_of(items, ranker, flat, decay, config.gates.agreement_takes)
+        compiled = zip(flat, agreed.tolist(), rows, strict=True)
+        return pandas.DataFrame([_as_columns(shopper, agreement, row) for shopper, agreement, row in compiled])
 
     return compile_bucket
 
 
-def _as_columns(user_id: str, evidence: int, row: Row) -> dict[str, Any]:
+def _as_columns(shopper: Any, agreement: float, row: Row) -> dict[str, Any]:
     return {
-        "user_id": user_id,
+        "user_id": shopper.user_id,
         "facet_weights": row.facet_weights,
         "item_boosts": row.item_boosts,
         "interest": row.interest,
-        "evidence": evidence,
+        "evidence": shopper.evidence,
+        "agreement": agreement,
     }

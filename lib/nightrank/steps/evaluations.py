@@ -68,14 +68,14 @@ def build_evaluations(
     judges = [c for c in contenders(ranker_runs, promotions, night.run_date, config) if _was_gated(gates, c)]
     for contender in judges:
         catalogues[contender.role] = catalogue_of(_code_version(contender, rerank_weights))
-        rows, groups = rerank_weights, rerank_weights
+        rows = groups = rerank_weights.withColumn("expected_gain", F.lit(None).cast("map<string, double>"))
         if contender.ranker is not None:
             catalogue = catalogues[contender.role]
             compiled = compile_profiles(user_profiles, people, segments, catalogue, contender.ranker, config, served)
             rows, groups = (gated_rows(some, gates, contender.ranker_id) for some in compiled)
         served = with_row(served, rows, groups, contender.role)
     profiles = profiles_by_id(user_profiles.withColumn("as_of", F.col("run_date")), people, config)
-    known = flat_shoppers(profiles, config).drop("as_of", "segment")
+    known = flat_shoppers(profiles, config).drop("as_of")
     ranker_ids = {contender.role: contender.ranker_id for contender in judges}
     indexed = next((catalogues[contender.role] for contender in judges if contender.ranker is not None), None)
     baselines = share_baselines(user_profiles, item_neighbours, indexed, people_tonight, config)
@@ -146,14 +146,20 @@ def _judged_rows(
     ties = np.argsort(np.argsort(item_ids))
     for method, scores in _scores(known, indexes, row, item_ids, kept, part, config).items():
         figures = _figures(scores, gains, logged[kept], ties, config.evaluations.cutoff)
-        yield (row.query_id, row.user_id, method, part, ranker_ids.get(method), *slices, *figures)
+        gate = [
+            getattr(row, f"{method}_{column}") if method in indexes else None for column in ("alpha", "expected_gain")
+        ]
+        yield (row.query_id, row.user_id, method, part, ranker_ids.get(method), *slices, *figures, *gate)
 
 
-def _slices(popular: Catalogue, head: float, row: Any, item_ids: Any, logged: Any) -> tuple[str, bool, bool, bool]:
-    """query_class, returning (something is known of the shopper), head (the take is a popular item), derived."""
+def _slices(
+    popular: Catalogue, head: float, row: Any, item_ids: Any, logged: Any
+) -> tuple[str, bool, bool, bool, str | None]:
+    """query_class, returning (something is known of the shopper), head (the take is popular), derived, segment."""
     best = positions(popular.item_ids, item_ids[[int(np.argmax(logged))]])[0]
     returning = not pandas.isna(row.evidence) and row.evidence > 0
-    return row.query_class, returning, bool(best >= 0 and popular.popularity[best] >= head), bool(row.derived)
+    is_head = bool(best >= 0 and popular.popularity[best] >= head)
+    return row.query_class, returning, is_head, bool(row.derived), row.segment
 
 
 def _scores(
