@@ -16,6 +16,7 @@ from nightrank.commands import (
     command_clean,
     command_codes,
     command_demo,
+    command_ledger,
     command_plan,
     command_replay,
     command_rollback,
@@ -80,6 +81,10 @@ def _nightly_commands(commands: Any) -> Iterator[tuple[argparse.ArgumentParser, 
     show = commands.add_parser("show", help="one shopper's row in words")
     show.add_argument("user", help="a user_id, segment:<name> or anonymous")
     yield show, command_show
+    yield (
+        commands.add_parser("ledger", help="the last night's decision, and whom each ranker helps and harms"),
+        command_ledger,
+    )
     yield commands.add_parser("codes", help="the live codes: how many items each holds, in words"), command_codes
 
 

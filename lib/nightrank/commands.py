@@ -50,6 +50,14 @@ def command_codes(config: Config, _: argparse.Namespace) -> None:
     _say(codes_in_words(build_session(config.spark), config))
 
 
+def command_ledger(config: Config, _: argparse.Namespace) -> None:
+    """Says what the last night decided, and whom it helps and harms."""
+    from nightrank.ledger_report import ledger_in_words
+    from nightrank.session import build_session
+
+    _say(ledger_in_words(build_session(config.spark), config))
+
+
 def command_rollback(config: Config, arguments: argparse.Namespace) -> None:
     """Makes an earlier night live again."""
     from nightrank.lease import holding_lease

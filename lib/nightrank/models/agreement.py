@@ -38,7 +38,7 @@ def agreements(
         _agreement(catalogue, ranker, shopper, own.astype(np.float64), takes)
         for shopper, own, takes in zip(shoppers, centred, held_out, strict=True)
     ]
-    return np.round(np.array(found, dtype=np.float64), DECIMALS)
+    return np.array(found, dtype=np.float64).round(DECIMALS)
 
 
 def _agreement(catalogue: Catalogue, ranker: Ranker, shopper: Shopper, centred: Floats, held_out: Indices) -> float:

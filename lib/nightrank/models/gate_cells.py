@@ -127,7 +127,7 @@ def _ratio(judged: Judged, chosen: NDArray[np.bool_]) -> tuple[Array, tuple[Arra
     _, shopper = np.unique(judged.users[chosen], return_inverse=True)
     weights = judged.weights[chosen]
     gains = weights[:, None] * (judged.ndcgs[chosen] - judged.ndcgs[chosen, :1])
-    below = np.bincount(shopper, weights=weights)
+    below = np.bincount(shopper, weights=weights).astype(np.float64)
     above = np.zeros((len(below), gains.shape[1]))
     np.add.at(above, shopper, gains)
     gain = above.sum(axis=0) / max(below.sum(), _TINY)
@@ -140,7 +140,8 @@ def _variance(residuals: Array, weights: Array, among_all: tuple[Array, Array]) 
         return np.full(residuals.shape[1], np.inf)
     own = (residuals**2).sum(axis=0) * shoppers / (shoppers - 1)
     unlike = (among_all[0] ** 2).sum(axis=0) / (among_all[1] ** 2).sum() * (weights**2).sum()
-    return np.maximum(np.maximum(own, unlike) / weights.sum() ** 2, _TINY)
+    found: Array = np.maximum(np.maximum(own, unlike) / weights.sum() ** 2, _TINY)
+    return found
 
 
 def _gate(

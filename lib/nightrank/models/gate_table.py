@@ -90,7 +90,7 @@ def _cells(judged: Judged, bucket: Numbers, agreement: Array, settings: GatesCon
 def _learned(judged: Judged, cells: list[Cell], alphas: Sequence[float], clip: float) -> list[Keyed]:
     counted = np.any([cell.within for cell in cells], axis=0)
     of_search = np.argmax([cell.within for cell in cells], axis=0)[counted]
-    searches = Judged(*(values[counted] for values in (judged.users, judged.weights, judged.ndcgs)))
+    searches = Judged(judged.users[counted], judged.weights[counted], judged.ndcgs[counted])
     keys = [(cell.min_evidence, cell.min_agreement) for cell in cells]
     gates = learned_gates(searches, of_search, len(keys), _chains(keys), alphas, clip)
     return [(*key, gate) for key, gate in zip(keys, gates, strict=True)]
