@@ -102,6 +102,16 @@ def command_calibrate(config: Config, arguments: argparse.Namespace) -> None:
     _say(calibrate(config, texts, Path(arguments.config), arguments.write))
 
 
+def command_sweep(config: Config, arguments: argparse.Namespace) -> None:
+    """Tries settings of training and writes the best."""
+    from nightrank.session import build_session
+    from nightrank.sweeping import sweep
+
+    path = Path(arguments.config)
+    written = arguments.write or path.with_name(f"{path.stem}_swept.yaml")
+    _say(sweep(build_session(config.spark), config, path, written, arguments.trials))
+
+
 def command_demo(config: Config, arguments: argparse.Namespace) -> None:
     """Runs the demo."""
     from nightrank.demo import run_demo

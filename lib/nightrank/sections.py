@@ -613,6 +613,35 @@ class RerankWeightsConfig(Section):
     policy_id: Name = "nightrank"
 
 
+# What training reads of ranker_runs that no table of a finished night holds already.
+SWEPT = ("batch", "dims", "epochs", "l2", "learning_rate", "patience", "seed", "weight_decay")
+
+
+class SweepConfig(Section):
+    """Settings that `nightrank sweep` tries: a list of values each, by dotted name.
+
+    All combinations are tried where they are no more than `trials`, else so many of them, drawn by seed.
+    """
+
+    settings: Mapping[str, tuple[Annotated[int | float, Field(allow_inf_nan=False)], ...]] = Field(
+        default_factory=lambda: {
+            "ranker_runs.learning_rate": (0.003, 0.01, 0.03),
+            "ranker_runs.l2": (0.0001, 0.001, 0.01),
+            "ranker_runs.weight_decay": (0.0001, 0.01),
+        }
+    )
+    trials: int = Field(default=8, ge=1)
+    seed: int = Field(default=7, ge=0)
+
+    @model_validator(mode="after")
+    def _can_be_tried(self) -> Self:
+        known = {f"ranker_runs.{name}" for name in SWEPT}
+        wrong = sorted(name for name, values in self.settings.items() if name not in known or not values)
+        if wrong:
+            raise ValueError(f"expected values of {', '.join(sorted(known))}; cannot try {', '.join(wrong)}")
+        return self
+
+
 class ShopConfig(Section):
     """The simulated shop: sizes and seed; its behaviour is fixed in shop/."""
 
