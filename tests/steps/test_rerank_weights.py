@@ -89,7 +89,8 @@ def test_of_one_take_no_agreement_is_known(rows):
 def test_agreement_is_where_the_last_take_stands_for_a_ranker_that_does_not_know_of_it(build, small_shop):
     # Both then took i3, of brand y; half of two takes is held out. Best sellers of its category are i0 and i1, of x.
     took_i3 = {
-        "recent": "concat(transform(recent, r -> named_struct('ts', r.ts, 'item_id', 'i3', 'action', r.action)), recent)",
+        "recent": "concat(transform(recent, r -> "
+        "named_struct('ts', r.ts, 'item_id', 'i3', 'action', r.action)), recent)",
         "own_items": "concat(own_items, transform(own_items, o -> "
         "named_struct('item_id', 'i3', 'value', o.value, 'touched', o.touched)))",
     }
