@@ -534,12 +534,21 @@ class ItemTokensConfig(Section):
 
 
 class GatesConfig(Section):
-    """When personalising is worth it."""
+    """When personalising is worth it.
+
+    evidence_buckets, agreement_buckets: a bucket begins at each; below the first are shoppers of whom nothing is known,
+    or whose agreement is low. agreement_takes: it is with so many of a shopper's last takes; 0: with none, so that
+    gates go by evidence alone. min_searches: a bucket of evidence with fewer takes the gate of all. min_shoppers:
+    buckets of agreement are put together until each has so many; with fewer than two such gates go by evidence alone.
+    """
 
     evidence_buckets: tuple[int, ...] = (1, 5, 20)
+    agreement_buckets: tuple[Annotated[float, Field(gt=0, le=1)], ...] = (0.5, 0.7)
+    agreement_takes: int = Field(default=8, ge=0)
     alphas: tuple[float, ...] = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)
     bound_spreads: float = 3.0
     min_searches: int = 30
+    min_shoppers: int = Field(default=30, ge=2)
     bootstrap: int = 1000
     share_of_searches: float = Field(default=1.0, gt=0, le=1)
     max_searches: int = 1_000_000
@@ -619,6 +628,35 @@ class RerankWeightsConfig(Section):
     valid_nights: int = 7
     with_interest: bool = True
     policy_id: Name = "nightrank"
+
+
+# What training reads of ranker_runs that no table of a finished night holds already.
+SWEPT = ("batch", "dims", "epochs", "l2", "learning_rate", "patience", "seed", "weight_decay")
+
+
+class SweepConfig(Section):
+    """Settings that `nightrank sweep` tries: a list of values each, by dotted name.
+
+    All combinations are tried where they are no more than `trials`, else so many of them, drawn by seed.
+    """
+
+    settings: Mapping[str, tuple[Annotated[int | float, Field(allow_inf_nan=False)], ...]] = Field(
+        default_factory=lambda: {
+            "ranker_runs.learning_rate": (0.003, 0.01, 0.03),
+            "ranker_runs.l2": (0.0001, 0.001, 0.01),
+            "ranker_runs.weight_decay": (0.0001, 0.01),
+        }
+    )
+    trials: int = Field(default=8, ge=1)
+    seed: int = Field(default=7, ge=0)
+
+    @model_validator(mode="after")
+    def _can_be_tried(self) -> Self:
+        known = {f"ranker_runs.{name}" for name in SWEPT}
+        wrong = sorted(name for name, values in self.settings.items() if name not in known or not values)
+        if wrong:
+            raise ValueError(f"expected values of {', '.join(sorted(known))}; cannot try {', '.join(wrong)}")
+        return self
 
 
 class ShopConfig(Section):

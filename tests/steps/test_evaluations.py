@@ -93,7 +93,10 @@ def test_the_challenger_serves_the_row_and_the_gate_that_it_would_have_served(ro
     # u2's row lifts brand y (i2, i3) by 0.25 * 2.4 = .6 over i0's lead of .4.
     assert rows[("u2", "challenger")].ndcg == 1.0
     assert rows[("u2", "challenger")].ranker_id == small_shop.ranker_id
+    assert (rows[("u2", "challenger")].alpha, rows[("u2", "challenger")].expected_gain) == (0.25, 0.1)
+    assert (rows[("u2", "shop")].alpha, rows[("u2", "shop")].expected_gain) == (None, None)
     # A stranger gets the row `anonymous`, whose gate is closed: the shop's order.
+    assert rows[("stranger", "challenger")].expected_gain == 0.0
     assert rows[("stranger", "challenger")].mrr == rows[("stranger", "shop")].mrr
 
 
@@ -137,6 +140,7 @@ def test_with_diverse_boosts_the_rows_without_are_judged_beside_them(build, smal
 
 def test_slices_are_told_by_evidence_and_popularity(rows):
     assert rows[("u1", "shop")].returning
+    assert (rows[("u1", "shop")].segment, rows[("stranger", "shop")].segment) == ("segment:t", None)
     assert not rows[("stranger", "shop")].returning
     assert not rows[("stranger", "shop")].head
 
@@ -160,7 +164,21 @@ def test_a_champion_that_cannot_be_scored_is_judged_by_its_published_rows(spark,
     gone = "f" * 64
     ledger = [(night.previous, gone, None, gone, "c1", True, "", 1, [])]
     published = [
-        (night.previous, "anonymous", {"category": 0.0}, {"category": 0.0}, {}, {}, None, 0, "c1", gone, "", None),
+        (
+            night.previous,
+            "anonymous",
+            {"category": 0.0},
+            {"category": 0.0},
+            {},
+            {},
+            None,
+            0,
+            None,
+            "c1",
+            gone,
+            "",
+            None,
+        ),
         (
             night.previous,
             "u2",
@@ -170,6 +188,7 @@ def test_a_champion_that_cannot_be_scored_is_judged_by_its_published_rows(spark,
             {},
             None,
             3,
+            None,
             "c1",
             gone,
             "",
@@ -182,4 +201,5 @@ def test_a_champion_that_cannot_be_scored_is_judged_by_its_published_rows(spark,
     )
     champion = frame.where("method = 'champion' and user_id = 'u2'").collect()[0]
     assert champion.ranker_id == gone
+    assert champion.expected_gain is None  # no published row holds it
     assert champion.mrr == pytest.approx(1 / 5)  # brand z's i4 and i5 come first, then i0, i1, i2

@@ -75,7 +75,8 @@ def figures(judged: Arrays, draws: int) -> list[Figure]:
 
 def below_baselines(found: Sequence[Figure]) -> list[Figure]:
     """The differences, of all searches, in which a ranker is below a baseline: the largest first, ties by name."""
-    below = [f for f in found if f.slice == ALL and f.value < 0 and f.versus and f.versus not in NO_BASELINES]
+    differences = [f for f in found if f.slice == ALL and f.metric == "ndcg" and f.versus]
+    below = [f for f in differences if f.value < 0 and f.versus not in NO_BASELINES]
     return sorted(below, key=lambda f: (f.value, f.method, f.versus))
 
 
@@ -97,14 +98,21 @@ def paired_difference(
     judged: Arrays, method: str, versus: str, name: str, within: NDArray[np.bool_], draws: int
 ) -> Figure | None:
     """nDCG of `method` minus nDCG of `versus` on the searches that both ranked; None: there is no such search."""
+    rows, difference = paired(judged, method, versus, within)
+    if not len(rows):
+        return None
+    return _interval(judged, rows, difference, judged["weight"][rows], (method, versus, name, "ndcg"), draws)
+
+
+def paired(
+    judged: Arrays, method: str, versus: str, within: NDArray[np.bool_]
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """The method's rows of searches that both ranked, and the differences in nDCG."""
     one, other = (np.flatnonzero(within & (judged["method"] == m)) for m in (method, versus))
     keys = _keys(judged, one), _keys(judged, other)
     _, at, versus_at = np.intersect1d(*keys, assume_unique=True, return_indices=True)
-    if not len(at):
-        return None
     rows = one[at]
-    difference = judged["ndcg"][rows].astype(np.float64) - judged["ndcg"][other[versus_at]].astype(np.float64)
-    return _interval(judged, rows, difference, judged["weight"][rows], (method, versus, name, "ndcg"), draws)
+    return rows, judged["ndcg"][rows].astype(np.float64) - judged["ndcg"][other[versus_at]].astype(np.float64)
 
 
 def _figure(judged: Arrays, rows: NDArray[np.intp], method: str, name: str, metric: str, draws: int) -> Figure:

@@ -16,12 +16,13 @@ from nightrank.config import Config
 from nightrank.models.artefact import Ranker
 from nightrank.models.row import Row, compile_rows
 from nightrank.steps.catalogue import Loader, share_catalogue
+from nightrank.steps.held_out import agreements_of
 from nightrank.steps.persons import persons, persons_of, under_each_id
 from nightrank.steps.shoppers import flat_shoppers, group_shoppers, read_shopper, without_takes
 
 COMPILED = (
     "user_id string, facet_weights map<string, double>, item_boosts map<string, double>, interest array<tinyint>, "
-    "evidence bigint, centred array<float>, beta double"
+    "evidence bigint, agreement double, centred array<float>, beta double"
 )
 BUCKET = "bucket"
 
@@ -87,10 +88,12 @@ def _compile_batches(
         items = catalogue()
         decay = config.training_examples.recent_decay
         for batch in fixed_batches(frames, config.rerank_weights.batch):
-            shoppers = [read_shopper(items, row, decay) for row in batch.itertuples(index=False)]
+            flat = list(batch.itertuples(index=False))
+            shoppers = [read_shopper(items, row, decay) for row in flat]
             rows = compile_rows(items, ranker, shoppers, config.rerank_weights)
-            told = zip(batch["user_id"], batch["evidence"], rows, strict=True)
-            yield pandas.DataFrame([_as_columns(*each) for each in told])
+            agreed = agreements_of(items, ranker, flat, decay, config.gates.agreement_takes)
+            compiled = zip(flat, agreed.tolist(), rows, strict=True)
+            yield pandas.DataFrame([_as_columns(shopper, agreement, row) for shopper, agreement, row in compiled])
 
     return compile_batches
 
@@ -112,13 +115,14 @@ def fixed_batches(frames: Iterable[pandas.DataFrame], most: int) -> Iterator[pan
         yield held
 
 
-def _as_columns(user_id: str, evidence: int, row: Row) -> dict[str, Any]:
+def _as_columns(shopper: Any, agreement: float, row: Row) -> dict[str, Any]:
     return {
-        "user_id": user_id,
+        "user_id": shopper.user_id,
         "facet_weights": row.facet_weights,
         "item_boosts": row.item_boosts,
         "interest": row.interest,
-        "evidence": evidence,
+        "evidence": shopper.evidence,
+        "agreement": agreement,
         "centred": row.centred,
         "beta": row.beta,
     }

@@ -44,6 +44,7 @@ from nightrank.tables import EVALUATIONS
 
 SHOP, SHOWN, FULL = "shop", "shown", "full"
 ORGANIC, SPONSORED = "organic", "sponsored"
+GATE = ("alpha", "expected_gain")
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,8 @@ def build_evaluations(
     catalogues = {c.role: catalogue_of(_code_version(c, rerank_weights)) for c in judges}
     for judge in judges:
         if judge.ranker is None:
-            served = with_row(served, rerank_weights, rerank_weights, judge.role)
+            published = rerank_weights.withColumn("expected_gain", F.lit(None).cast("map<string, double>"))
+            served = with_row(served, published, published, judge.role)
         else:
             catalogue = catalogues[judge.role]
             own = settings_of(judge.role, config)
@@ -125,7 +127,7 @@ def _code_version(contender: Contender, rerank_weights: DataFrame) -> str:
 def _known_shoppers(user_profiles: DataFrame, people: DataFrame, uncut: Uncut | None, config: Config) -> DataFrame:
     """The flat shoppers by id. No baseline asks for habits: without a whole ranker they are left out."""
     profiles = profiles_by_id(user_profiles.withColumn("as_of", F.col("run_date")), people, config)
-    shoppers = flat_shoppers(profiles, config).drop("as_of", "segment")
+    shoppers = flat_shoppers(profiles, config).drop("as_of")
     return shoppers if uncut else without_habits(shoppers)
 
 
@@ -177,14 +179,18 @@ def _judged_rows(judges: Judges, row: Any, part: str) -> Iterator[tuple[Any, ...
     ties, cosines = np.argsort(np.argsort(item_ids)), _cosines(judges.known.indexed, item_ids)
     for method, scores in _scores(judges, row, item_ids, kept, part).items():
         figures = _figures(scores, gains, logged[kept], ties, cosines, judges.config.evaluations.cutoff)
-        yield (row.query_id, row.user_id, method, part, judges.ranker_ids.get(method), *slices, *figures)
+        gate = [getattr(row, f"{method}_{column}") if method in judges.indexes else None for column in GATE]
+        yield (row.query_id, row.user_id, method, part, judges.ranker_ids.get(method), *slices, *figures, *gate)
 
 
-def _slices(popular: Catalogue, head: float, row: Any, item_ids: Any, logged: Any) -> tuple[str, bool, bool, bool]:
-    """query_class, returning (something is known of the shopper), head (the take is a popular item), derived."""
+def _slices(
+    popular: Catalogue, head: float, row: Any, item_ids: Any, logged: Any
+) -> tuple[str, bool, bool, bool, str | None]:
+    """query_class, returning (something is known of the shopper), head (the take is popular), derived, segment."""
     best = positions(popular.item_ids, item_ids[[int(np.argmax(logged))]])[0]
     returning = not pandas.isna(row.evidence) and row.evidence > 0
-    return row.query_class, returning, bool(best >= 0 and popular.popularity[best] >= head), bool(row.derived)
+    is_head = bool(best >= 0 and popular.popularity[best] >= head)
+    return row.query_class, returning, is_head, bool(row.derived), row.segment
 
 
 def _scores(

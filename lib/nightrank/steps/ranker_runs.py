@@ -63,10 +63,10 @@ def build_ranker_runs(
     columns = (*NUMERIC, *(TAKEN if longest_read(config) else ()))
     with petastorm_feed(training_examples, feed_folder(config), columns=columns) as feed:
         known = {"encoder_version": version, **{f"{fold}_examples": rows for fold, rows in feed.rows.items()}}
-        if reason := _why_not(feed, config):
+        if reason := why_not(feed, config):
             row = {"status": "skipped", "reason": reason, "ranker_id": NO_RANKER, **known}
         else:
-            catalogue = _catalogue(items, item_embeddings, version, config)
+            catalogue = known_items(items, item_embeddings, version, config)
             tower = standing_tower(ranker_runs, version, night, config)
             if longest_read(config) and (tower is None or tower.towers is None):
                 learned = sequences(user_profiles, people, catalogue.item_ids, config)
@@ -89,7 +89,8 @@ def note_versions(ranker_runs: DataFrame, versions: Mapping[str, int], config: C
     return {figure["key"]: figure["value"] for told in found["told"] for figure in told}
 
 
-def _why_not(feed: Feed, config: Config) -> str | None:
+def why_not(feed: Feed, config: Config) -> str | None:
+    """Why no ranker can be trained on these examples; None: one can."""
     least = config.ranker_runs.min_examples
     if feed.rows["train"] < least:
         return f"{feed.rows['train']} training examples, fewer than ranker_runs.min_examples = {least}"
@@ -127,7 +128,7 @@ def _trained_towers(feed: Feed, catalogue: Known, start: Towers | None, config: 
     return fetch_towers(config, tower_id), losses
 
 
-def _catalogue(items: DataFrame, item_embeddings: DataFrame, version: str, config: Config) -> Known:
+def known_items(items: DataFrame, item_embeddings: DataFrame, version: str, config: Config) -> Known:
     """Tonight's items and their encoder vectors.
 
     Raises ContractError where an item has no vector: the rows would not be those that training_examples numbered.
@@ -167,7 +168,7 @@ def _train(
     from nightrank.models.registry import Training, keep_ranker, log_ranker
 
     settings = config.ranker_runs
-    trained = _fitted(feed, catalogue, tower, config)
+    trained = fitted(feed, catalogue, tower, config)
     tower = tower or fitted_tower(trained.projection, catalogue.embeddings, night, config)
     ranker = _ranker(trained, tower, version, config)
     figures = code_figures(tower, vectors_of(tower, catalogue), config)
@@ -187,7 +188,7 @@ def _train(
     }
 
 
-def _fitted(feed: Feed, catalogue: Known, tower: Tower | None, config: Config) -> Any:
+def fitted(feed: Feed, catalogue: Known, tower: Tower | None, config: Config) -> Any:
     """What training learns: everything, or the coefficients on top of a tower that stands."""
     from nightrank.models.tower_examples import with_shoppers
     from nightrank.models.training import train_ranker
