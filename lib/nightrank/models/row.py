@@ -200,8 +200,8 @@ def _named_weights(catalogue: Catalogue, ranker: Ranker, shopper: Shopper, most:
     shares = np.array([coefficients[kind] for kind in KINDS])[kinds[named]] * shopper.shares[named]
     due = coefficients["category_due"] * shopper.habits.category_due
     tokens, at = np.unique(np.concatenate([shopper.tokens[named], shopper.habits.due_categories]), return_inverse=True)
-    weights = np.round(np.bincount(at, np.concatenate([shares, due]), len(tokens)), DECIMALS)
-    heaviest = np.sort(np.lexsort((tokens, -np.abs(weights)))[:most])
+    weights: Floats = np.round(np.bincount(at, np.concatenate([shares, due]), len(tokens)), DECIMALS)
+    heaviest: Indices = np.sort(np.lexsort((tokens, -np.abs(weights)))[:most])
     return tokens[heaviest], weights[heaviest]
 
 
