@@ -47,7 +47,10 @@ def without_last(catalogue: Catalogue, row: Any, most: int) -> tuple[Any, NDArra
     held_out = recent[: min(most, len(recent) // 2) if row.evidence > 0 else 0]
     if not len(held_out):
         return row, held_out
-    changed = {"affinity_values": _less(catalogue, row, held_out), "recent_item_ids": recent[len(held_out) :]}
+    changed: dict[str, NDArray[Any]] = {
+        "affinity_values": _less(catalogue, row, held_out),
+        "recent_item_ids": recent[len(held_out) :],
+    }
     for names, *told in OF_ITEMS:
         ids = np.asarray(listed(getattr(row, names)), dtype=np.str_)
         left = ~np.isin(ids, held_out)
