@@ -21,6 +21,10 @@ PROFILE = {
     "taken_item_ids": ["a", "b", "e", "e"],
     "taken_actions": [2, 2, 2, 4],
     "taken_hours": [1, 5, 7, 7],
+    "cycle_item_ids": ["a", "e"],
+    "cycle_item_numbers": [2, 3, 9, 1, 2, 5, 25, 4],
+    "seen_item_ids": ["b", "z"],
+    "seen_times": [4.0, 1.0],
 }
 Row = namedtuple("Row", PROFILE)  # as DataFrame.itertuples gives it
 
@@ -43,6 +47,8 @@ def test_the_last_takes_leave_items_facets_and_sequence(catalogue: Catalogue) ->
     assert left.recent_item_ids.tolist() == ["a", "gone"]
     assert (left.own_item_ids.tolist(), left.own_item_values.tolist()) == (["a"], [2.0])
     assert (left.taken_item_ids.tolist(), left.taken_actions.tolist(), left.taken_hours.tolist()) == (["a"], [2], [1])
+    assert (left.cycle_item_ids.tolist(), left.cycle_item_numbers.tolist()) == (["a"], [2, 3, 9, 1])
+    assert (left.seen_item_ids.tolist(), left.seen_times.tolist()) == (["z"], [1.0])
     # brand:x 6 - 4 of e; brand:y 2 - 2.5 of b, of which something was forgotten; category:t 9 - 4 - 2.5.
     assert left.affinity_values.tolist() == [2.0, 0.0, 2.5]
 
