@@ -120,8 +120,8 @@ def test_a_stranger_is_judged_as_the_mean_shopper(spark, build, small_shop):
     gates = [(small_shop.night.run_date, small_shop.ranker_id, *open_to_all)]
     found = build(gates=spark.createDataFrame(gates, tables.GATES.schema)).where("user_id = 'stranger'").collect()
     mrr = {row.method: row.mrr for row in found}
-    # The mean shopper took i0 and i2, so u = (1, 0, .9, 0) / 1.345: i5's cosine is .7059, i0's .7433, less .3117 for
-    # its brand, which everybody takes more. 2.0 + 4 × .7059 is above 3.0 + 4 × .4316; i4 and i2 are above both.
+    # The mean shopper took i0 and i2, so u = (1, 0, .9, 0) / 1.345: i5's cosine is .7061, i0's .7433, less .3117 for
+    # its brand, which everybody takes more. 2.0 + 4 × .7061 is above 3.0 + 4 × .4316; i4 and i2 are above both.
     assert mrr["full"] == mrr["challenger"] == pytest.approx(1 / 3)
 
 

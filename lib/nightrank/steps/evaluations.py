@@ -87,7 +87,7 @@ def build_evaluations(
     """
     counted = not_forgotten(searches, people_tonight, F.to_date("ts"))
     slates = flat_slates(counted, propensities, query_classes, config)
-    served = slates_after(slates, end_of(night.run_date - ONE_DAY), config.evaluations.share_of_searches)
+    served = asked = slates_after(slates, end_of(night.run_date - ONE_DAY), config.evaluations.share_of_searches)
     catalogue_of = share_indexed(item_tokens, item_neighbours, config)
     contending = contenders(ranker_runs, promotions, night.run_date, config)
     judges = with_undiversified([c for c in contending if _was_gated(gates, c)], config)
@@ -99,7 +99,7 @@ def build_evaluations(
         else:
             catalogue = catalogues[judge.role]
             own = settings_of(judge.role, config)
-            compiled = compile_profiles(user_profiles, people, segments, catalogue, judge.ranker, own, served)
+            compiled = compile_profiles(user_profiles, people, segments, catalogue, judge.ranker, own, asked)
             rows, groups = (gated_rows(some, gates, judge.ranker_id) for some in compiled)
             served = with_row(served, rows, groups, judge.role, (*ROW_COLUMNS, *UNCUT_COLUMNS))
     indexed = next((catalogues[judge.role] for judge in judges if judge.ranker is not None), None)
