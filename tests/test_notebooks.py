@@ -42,6 +42,7 @@ def test_what_the_vectors_know_runs_on_a_small_lake(lake: Lake, monkeypatch: pyt
     assert "code_drift" in texts_shown(notebook)
 
 
+@pytest.mark.long
 def test_judge_a_ranker_runs_on_a_small_lake(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NIGHTRANK_CONFIG", str(lake.path))
     notebook = executed(opened(JUDGE))
