@@ -22,6 +22,7 @@ ABSOLUTE_PATH = re.compile(r"(?<![\w.>])/(home|root|Users|tmp|usr|opt|var|mnt|wo
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
+@pytest.mark.long
 def test_one_night_runs_on_a_small_lake(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     """In a kernel with a Spark of its own, on one core. The lake is only read."""
     monkeypatch.setenv("NIGHTRANK_CONFIG", str(lake.path))

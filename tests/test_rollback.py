@@ -156,6 +156,7 @@ def test_a_registry_that_is_down_keeps_the_champion(spark: SparkSession, lake: L
     run_stage(spark, lake.config, replace(stage, build=lambda **_: promoted), ordinary_night(LAST, ()))
 
 
+@pytest.mark.long
 def test_a_rollback_cut_off_anywhere_is_repaired_by_running_it_again(
     spark: SparkSession, lake: Lake, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:

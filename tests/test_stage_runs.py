@@ -34,6 +34,7 @@ def test_a_night_has_a_row_a_stage_with_what_it_was_made_from(spark: SparkSessio
     assert profiles.table_version <= version_of(spark, lake.config.lake, USER_PROFILES)
 
 
+@pytest.mark.long
 def test_a_failed_stage_has_a_row_that_says_why_and_a_killed_night_is_made_up_for(
     spark: SparkSession, shop: Path, tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

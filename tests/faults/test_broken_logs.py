@@ -20,7 +20,7 @@ from nightrank.stages import STAGES
 from nightrank.storage import read_table
 
 NIGHT = date(2026, 1, 3)
-FILES, BROKEN, ROWS = 8, 5, 200
+FILES, BROKEN, ROWS = 24, 7, 200
 PREPARED = [stage for stage in STAGES if stage.name in {"items", "events", "searches", "manifest"}]
 
 
@@ -54,6 +54,7 @@ def config_of(log: Path) -> Config:
     return Config.model_validate({"source": source, "lake": lake, "searches": {"attribution_hours": 1}})
 
 
+@pytest.mark.long
 def test_a_night_is_made_without_the_file_that_broke(
     spark: SparkSession, log: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -47,6 +47,7 @@ def _no_job_is_left_running(spark: SparkSession) -> Iterator[None]:
     spark.sparkContext.cancelAllJobs()
 
 
+@pytest.mark.long
 def test_the_same_night_three_times_is_one_night(
     spark: SparkSession, own: Config, faultless: dict[tuple[str, str], str]
 ) -> None:
@@ -102,6 +103,7 @@ def test_of_two_runs_of_one_night_one_works_and_one_is_told_to_try_again(
     assert hashes(spark, own, (tables.SEGMENTS,)) == {k: v for k, v in faultless.items() if k[0] == "segments"}
 
 
+@pytest.mark.long
 def test_a_holder_that_was_stopped_and_wakes_up_commits_nothing(spark: SparkSession, own: Config) -> None:
     short = own.model_copy(update={"run": own.run.model_copy(update={"lease_seconds": 3})})
     other = short.model_copy(update={"segments": own.segments.model_copy(update={"min_shoppers": 1})})

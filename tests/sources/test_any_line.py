@@ -32,7 +32,7 @@ from nightrank.tables import ENRICHMENTS, EVENTS, ITEMS, SEARCHES
 
 NIGHT = date(2026, 1, 3)
 KINDS = ("events", "event_lines", "searches", "search_lines", "items", "item_lines")
-SOME, MANY = 500, 10_000
+SOME, MANY = 100, 10_000
 RAW = "\x01raw"  # marks what is written as it is, as JSON has no such value
 ODD: tuple[Any, ...] = (
     None, "", " ", "\t", "null", "None", "NaN", "Infinity", "-1", "0", "1e400", "0x10", "1,5", "1_000", "true", "٣",
