@@ -24,9 +24,9 @@ test test-long: export NIGHTRANK_TEST_WORLD := build/test_world
 test: $(INSTALLED)
 	$(PYTEST) -m "not long" tests
 
-# Some minutes each: the README's spark-submit lines in a clean shell, the night by its four jobs, two executors one of
-# which is killed, full disks, kills at random times, a whole night in a process of its own whose every word is searched
-# for names.
+# Some minutes each, or what a quick test has a smaller form of: the README's spark-submit lines in a clean shell, the
+# night by its four jobs, two executors one of which is killed, full disks, kills at random times, ten thousand odd lines
+# a convention, a whole night in a process of its own whose every word is searched for names.
 test-long: $(INSTALLED)
 	$(PYTEST) -m long tests
 

@@ -114,6 +114,7 @@ def test_numbers_know_no_spark() -> None:
         ("petastorm", {"petastorm_feed.py", "petastorm_compat.py"}),
         # Tracking has experiments, runs and figures; the registry has versions and aliases.
         ("mlflow", {"registry.py", "tracking.py"}),
+        (r"pyspark\.ml\.torch", {"devices.py"}),
     ],
 )
 def test_a_library_lives_in_one_place(library: str, homes: set[str]) -> None:

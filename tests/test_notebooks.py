@@ -15,6 +15,7 @@ from notebook_runs import NOTEBOOKS, ROOT, cleaned, executed, opened, pictures_s
 
 ONE_NIGHT = ROOT / "notebooks" / "01_one_night.ipynb"
 VECTORS = ROOT / "notebooks" / "02_what_the_vectors_know.ipynb"
+JUDGE = ROOT / "notebooks" / "03_judge_a_ranker.ipynb"
 LONGEST_CELL = 12
 FEWEST_PICTURES = 15
 ABSOLUTE_PATH = re.compile(r"(?<![\w.>])/(home|root|Users|tmp|usr|opt|var|mnt|work|etc|private)\b|[A-Z]:\\\\|file://")
@@ -31,6 +32,7 @@ def test_one_night_runs_on_a_small_lake(lake: Lake, monkeypatch: pytest.MonkeyPa
     assert sorted(file for file in lake.path.parent.rglob("*") if file.is_file()) == before
 
 
+@pytest.mark.long
 def test_what_the_vectors_know_runs_on_a_small_lake(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NIGHTRANK_CONFIG", str(lake.path))
     notebook = executed(opened(VECTORS))
@@ -38,6 +40,14 @@ def test_what_the_vectors_know_runs_on_a_small_lake(lake: Lake, monkeypatch: pyt
     # Codes with their items, and the night's own figures of them.
     assert re.search(r"code:c[0-9a-f]{10}:0:\d+ ", texts_shown(notebook))
     assert "code_drift" in texts_shown(notebook)
+
+
+@pytest.mark.long
+def test_judge_a_ranker_runs_on_a_small_lake(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NIGHTRANK_CONFIG", str(lake.path))
+    notebook = executed(opened(JUDGE))
+    assert pictures_shown(notebook) == 6
+    assert all(word in texts_shown(notebook) for word in ("min_agreement", "helped", "class:category", "open gate"))
 
 
 def test_one_night_tells_the_stages_in_running_order() -> None:

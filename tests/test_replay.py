@@ -19,6 +19,7 @@ from nights import LAST, Lake, copy_of, hashes, loaded, rows_of
 EVENTS = next(stage for stage in STAGES if stage.table is tables.EVENTS)
 
 
+@pytest.mark.long
 def test_a_night_under_a_mended_rule(
     spark: SparkSession, lake: Lake, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

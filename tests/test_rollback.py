@@ -97,8 +97,8 @@ def _rows(ids: list[str]) -> dict[str, list[tuple]]:
         for k, (n, i) in enumerate(zip(NIGHTS, ids, strict=True))
     ]
     weights = [
-        (n, u, {"category": 1.0}, {"category": 2.0}, {f"code:c{n.day}:0:1": 0.5}, {}, None, 3, f"c{n.day}", i,
-         "nightrank", at + timedelta(days=n.day))
+        (n, u, {"category": 1.0}, {"category": 2.0}, {f"code:c{n.day}:0:1": 0.5}, {}, None, 3, None,
+         f"c{n.day}", i, "nightrank", at + timedelta(days=n.day))
         for n, i in zip(NIGHTS, ids, strict=True) for u in (["u1"] if n == FIRST else ["u1", "u2"])
     ]  # fmt: skip
     return {

@@ -39,6 +39,7 @@ def test_no_number_in_the_lake_is_not_finite(spark: SparkSession, lake: Lake) ->
             assert odd.isEmpty(), f"{table.name}.{name}"
 
 
+@pytest.mark.long  # its parts are held by the tests of folding, item_neighbours and user_profiles
 def test_three_nights_are_one_rebuild_of_them_to_the_bit(
     spark: SparkSession, shop: Path, tiny_bert: Path, tmp_path: Path
 ) -> None:

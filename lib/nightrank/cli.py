@@ -16,12 +16,14 @@ from nightrank.commands import (
     command_clean,
     command_codes,
     command_demo,
+    command_ledger,
     command_plan,
     command_replay,
     command_rollback,
     command_run,
     command_shop,
     command_show,
+    command_sweep,
     command_tables,
 )
 from nightrank.config import Config, load_config
@@ -80,6 +82,10 @@ def _nightly_commands(commands: Any) -> Iterator[tuple[argparse.ArgumentParser, 
     show = commands.add_parser("show", help="one shopper's row in words")
     show.add_argument("user", help="a user_id, segment:<name> or anonymous")
     yield show, command_show
+    yield (
+        commands.add_parser("ledger", help="the last night's decision, and whom each ranker helps and harms"),
+        command_ledger,
+    )
     yield commands.add_parser("codes", help="the live codes: how many items each holds, in words"), command_codes
 
 
@@ -109,6 +115,10 @@ def _trial_commands(commands: Any) -> Iterator[tuple[argparse.ArgumentParser, Co
     calibrate.add_argument("--texts", type=Path, help="a file with a text a line; without it, the lake's item texts")
     calibrate.add_argument("--sample", type=_count, default=300, help="at most so many texts")
     yield calibrate, command_calibrate
+    sweep = commands.add_parser("sweep", help="try the config's sweep.settings on the last night's validation night")
+    sweep.add_argument("--trials", type=_count, help="at most so many; without it, sweep.trials")
+    sweep.add_argument("--write", type=Path, help="the YAML file to write; without it, <config>_swept.yaml beside it")
+    yield sweep, command_sweep
     plan = commands.add_parser("plan", help="what a night of a shop of some size takes, table by table")
     _plan_arguments(plan)
     yield plan, command_plan

@@ -50,6 +50,14 @@ def command_codes(config: Config, _: argparse.Namespace) -> None:
     _say(codes_in_words(build_session(config.spark), config))
 
 
+def command_ledger(config: Config, _: argparse.Namespace) -> None:
+    """Says what the last night decided, and whom it helps and harms."""
+    from nightrank.ledger_report import ledger_in_words
+    from nightrank.session import build_session
+
+    _say(ledger_in_words(build_session(config.spark), config))
+
+
 def command_rollback(config: Config, arguments: argparse.Namespace) -> None:
     """Makes an earlier night live again."""
     from nightrank.lease import holding_lease
@@ -92,6 +100,16 @@ def command_calibrate(config: Config, arguments: argparse.Namespace) -> None:
         texts = texts_of_shop(spark, config, arguments.sample)
         spark.stop()  # its threads would be measured too
     _say(calibrate(config, texts, Path(arguments.config), arguments.write))
+
+
+def command_sweep(config: Config, arguments: argparse.Namespace) -> None:
+    """Tries settings of training and writes the best."""
+    from nightrank.session import build_session
+    from nightrank.sweeping import sweep
+
+    path = Path(arguments.config)
+    written = arguments.write or path.with_name(f"{path.stem}_swept.yaml")
+    _say(sweep(build_session(config.spark), config, path, written, arguments.trials))
 
 
 def command_demo(config: Config, arguments: argparse.Namespace) -> None:

@@ -45,6 +45,7 @@ from nightrank.sections import (
     ShopConfig,
     SourceConfig,
     SparkConfig,
+    SweepConfig,
     TrainingExamplesConfig,
     UserProfilesConfig,
     WordsConfig,
@@ -85,6 +86,7 @@ class Config(Section):
     evaluations: EvaluationsConfig = EvaluationsConfig()
     promotions: PromotionsConfig = PromotionsConfig()
     rerank_weights: RerankWeightsConfig = RerankWeightsConfig()
+    sweep: SweepConfig = SweepConfig()
     shop: ShopConfig = ShopConfig()
 
 

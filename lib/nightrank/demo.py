@@ -16,6 +16,7 @@ from pyspark.sql import functions as F
 from nightrank import tables
 from nightrank.asked import nights_to_run
 from nightrank.config import Config
+from nightrank.ledger_report import shares_in_words
 from nightrank.models.scorer import ranked_order, reranked_scores, row_sums
 from nightrank.recovery import Recovery, measure_recovery
 from nightrank.report import all_nights, last_night, query_in_words, shopper_in_words, shown_queries
@@ -64,14 +65,9 @@ def _interval(figure: Any, sign: str = "") -> str:
 
 
 def _shoppers_in_words(spark: SparkSession, config: Config) -> str:
-    """How many shoppers' judged searches became better, worse, or stayed as they were."""
-    rows = all_nights(spark, config, tables.EVALUATIONS).where("part = 'organic'")
-    signed = F.when(F.col("method") == "challenger", F.col("ndcg")).when(F.col("method") == "shop", -F.col("ndcg"))
-    change = F.sum(F.round(signed * F.col("weight") * 1_000_000).cast("bigint"))
-    changes = rows.groupBy("user_id").agg(change.alias("change"))
-    counts = changes.groupBy(F.signum(F.col("change").cast("double")).alias("sign")).count().collect()
-    by_sign = {int(row["sign"]): row["count"] for row in counts if row["sign"] is not None}
-    return f"Shoppers helped {by_sign.get(1, 0)}, harmed {by_sign.get(-1, 0)}, untouched {by_sign.get(0, 0)}."
+    """Whom the challenger of the last night helped and harmed, by the ledger."""
+    figures = last_night(spark, config, tables.PROMOTIONS).collect()[0].figures
+    return shares_in_words([figure for figure in figures if figure.method == "challenger"])
 
 
 def _recovery_in_words(found: Recovery) -> str:

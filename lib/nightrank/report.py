@@ -12,6 +12,7 @@ from nightrank.config import Config
 from nightrank.contract import Table
 from nightrank.errors import InputMissingError
 from nightrank.models.coding import CROWDED
+from nightrank.models.gate_cells import UNKNOWN
 from nightrank.nights import BEGINNING
 from nightrank.steps.code_labels import code_labels
 from nightrank.storage import nights_of, read_table, version_of
@@ -63,19 +64,45 @@ def shopper_in_words(spark: SparkSession, config: Config, user_id: str) -> str:
         )
     row = rows[0]
     return "\n".join(
-        [*_gate_in_words(row), *_facets_in_words(spark, config, row), *_boosts_in_words(spark, config, row)]
+        [
+            *_alphas_in_words(row),
+            *_gates_in_words(spark, config, row),
+            *_facets_in_words(spark, config, row),
+            *_boosts_in_words(spark, config, row),
+        ]
     )
 
 
-def _gate_in_words(row: Any) -> list[str]:
+def _alphas_in_words(row: Any) -> list[str]:
     gates = ", ".join(
         f"{name} {alpha:.3g} (bound {row.bound[name]:.3g})" if alpha else f"{name} off"
         for name, alpha in sorted(row.alpha.items())
     )
+    known = "not known" if row.agreement is None else f"{row.agreement:.2f} (by chance .50)"
     return [
         f"{row.user_id}: {row.evidence} events behind the row of night {row.run_date}, valid until {row.valid_until}",
+        f"  the ranker's agreement with the last takes, held out: {known}",
         f"  personalised by (alpha by query class): {gates}",
     ]
+
+
+def _gates_in_words(spark: SparkSession, config: Config, row: Any) -> list[str]:
+    """One line an open gate of the row: of which cell it is, and what is expected of it."""
+    agreement = UNKNOWN if row.agreement is None else row.agreement
+    reached = (F.col("min_evidence") <= row.evidence) & (F.col("min_agreement") <= agreement)
+    of_ranker = (F.col("run_date") == F.lit(row.run_date)) & (F.col("ranker_id") == row.ranker_id)
+    gates = all_nights(spark, config, tables.GATES).where(of_ranker & reached)
+    cells = gates.orderBy("query_class", "min_evidence", "min_agreement").collect()
+    last = {gate.query_class: gate for gate in cells}
+    return [_gate_in_words(gate) for name, gate in last.items() if row.alpha.get(name)]
+
+
+def _gate_in_words(gate: Any) -> str:
+    agreeing = f", agreement {gate.min_agreement:g} or more" if gate.min_agreement >= 0 else ""
+    return (
+        f"  gate      {gate.query_class}, {gate.min_evidence} events or more{agreeing}: gain {gate.gain:+.4f} "
+        f"[{gate.gain_lower:+.4f}, {gate.gain_upper:+.4f}] expected; {gate.own_gain:+.4f} seen of {gate.users} shoppers"
+    )
 
 
 def _facets_in_words(spark: SparkSession, config: Config, row: Any) -> list[str]:

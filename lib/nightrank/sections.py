@@ -264,7 +264,8 @@ class ItemsConfig(Section):
     keywords: at most so many an item, by TF-IDF. keyword_description_weight: what a word of the description counts
     where one of the title counts 1; 0: titles only, as stock sentences fill short titles up with words that say little.
     stop_words: what words.stop_words leaves and is no keyword. rating_prior_count: how many ratings the category's mean
-    is worth beside an item's own. image_dims: how long each image_embedding is; null: of any length.
+    is worth beside an item's own. image_dims: how long each image_embedding is, for the towers of
+    ranker_runs.tower: sequence to read; null: of any length, and none is read.
     """
 
     # The enrichment before the description, which is often longer than an encoder reads.
@@ -398,6 +399,8 @@ class EncoderRunsConfig(Section):
     of their attention, whose learning_rate is best some ten times as high. temperature: cosines are divided by it.
     pointwise_weight, listwise_weight: of the heads beside the contrastive loss. augmented_share: of the queries, typed
     in another way. warmup_share: of all steps. device: of torch, on the driver.
+    devices: so many processes train together, each on a device of its own and with its part of every batch (cuda: each
+    on one of the GPUs that Spark counts). devices_on: the driver has them; or each is a Spark task's, all at once.
     """
 
     take_over: bool = True
@@ -427,6 +430,8 @@ class EncoderRunsConfig(Section):
     seed: int = Field(default=7, ge=0)
     threads: int = Field(default=1, ge=1)
     device: str = Field(default="cpu", pattern=r"^(cpu|cuda(:[0-9]+)?)$")
+    devices: int = Field(default=1, ge=1)
+    devices_on: Literal["driver", "tasks"] = "driver"
 
 
 class EnrichmentRunsConfig(Section):
@@ -494,6 +499,7 @@ class RankerRunsConfig(Section):
     tower: what an item's and a shopper's vectors are. words: the encoder's vectors, projected, and the mean of the last
     takes; sequence: towers that learn which item is taken after which (section sequence).
 
+    devices: so many processes train the towers of `sequence` together, on CPUs; devices_on: as in encoder_runs.
     refit_drift: by which share the codes' error may grow over what it was when they were fitted, before a refit is
     proposed. Items of makers that the fit had not seen had a quarter to a third more (make bench-codes): .1 is reached
     when they are a third of the catalogue.
@@ -517,6 +523,8 @@ class RankerRunsConfig(Section):
     max_items: int = 20_000_000
     seed: int = 7
     threads: int = 1
+    devices: int = Field(default=1, ge=1)
+    devices_on: Literal["driver", "tasks"] = "driver"
 
 
 class ItemTokensConfig(Section):
@@ -526,12 +534,21 @@ class ItemTokensConfig(Section):
 
 
 class GatesConfig(Section):
-    """When personalising is worth it."""
+    """When personalising is worth it.
+
+    evidence_buckets, agreement_buckets: a bucket begins at each; below the first are shoppers of whom nothing is known,
+    or whose agreement is low. agreement_takes: it is with so many of a shopper's last takes; 0: with none, so that
+    gates go by evidence alone. min_searches: a bucket of evidence with fewer takes the gate of all. min_shoppers:
+    buckets of agreement are put together until each has so many; with fewer than two such gates go by evidence alone.
+    """
 
     evidence_buckets: tuple[int, ...] = (1, 5, 20)
+    agreement_buckets: tuple[Annotated[float, Field(gt=0, le=1)], ...] = (0.5, 0.7)
+    agreement_takes: int = Field(default=8, ge=0)
     alphas: tuple[float, ...] = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)
     bound_spreads: float = 3.0
     min_searches: int = 30
+    min_shoppers: int = Field(default=30, ge=2)
     bootstrap: int = 1000
     share_of_searches: float = Field(default=1.0, gt=0, le=1)
     max_searches: int = 1_000_000
@@ -587,7 +604,13 @@ class PromotionsConfig(Section):
 
 
 class RerankWeightsConfig(Section):
-    """The sizes of a row and the candidates that may be boosted."""
+    """The sizes of a row and the candidates that may be boosted.
+
+    item_block, batch: the dot products of so many items with so many shoppers are held at a time; item_block changes
+    no number. buckets: tasks, at most, that compile rows; batches are cut from them. diversity: how much unlikeness to
+    the other boosted items counts beside the score; boosts_per_brand: at most so many boosted items of a brand; 0: no
+    matter. What the shopper took, or others after that, is boosted by score alone (models/diversity.py).
+    """
 
     codes: int = 64
     facets: int = 64
@@ -596,12 +619,44 @@ class RerankWeightsConfig(Section):
     favourite_facets: int = 8
     popular_per_facet: int = 25
     similar: int = 200
-    item_block: int = 65_536
+    diversity: float = Field(default=0.0, ge=0, lt=1)
+    boosts_per_brand: int = Field(default=0, ge=0)
+    item_block: int = Field(default=2048, ge=1)
     random_items: int = 100
-    buckets: int = 64
+    buckets: int = Field(default=64, ge=1)
+    batch: int = Field(default=512, ge=1)
     valid_nights: int = 7
     with_interest: bool = True
     policy_id: Name = "nightrank"
+
+
+# What training reads of ranker_runs that no table of a finished night holds already.
+SWEPT = ("batch", "dims", "epochs", "l2", "learning_rate", "patience", "seed", "weight_decay")
+
+
+class SweepConfig(Section):
+    """Settings that `nightrank sweep` tries: a list of values each, by dotted name.
+
+    All combinations are tried where they are no more than `trials`, else so many of them, drawn by seed.
+    """
+
+    settings: Mapping[str, tuple[Annotated[int | float, Field(allow_inf_nan=False)], ...]] = Field(
+        default_factory=lambda: {
+            "ranker_runs.learning_rate": (0.003, 0.01, 0.03),
+            "ranker_runs.l2": (0.0001, 0.001, 0.01),
+            "ranker_runs.weight_decay": (0.0001, 0.01),
+        }
+    )
+    trials: int = Field(default=8, ge=1)
+    seed: int = Field(default=7, ge=0)
+
+    @model_validator(mode="after")
+    def _can_be_tried(self) -> Self:
+        known = {f"ranker_runs.{name}" for name in SWEPT}
+        wrong = sorted(name for name, values in self.settings.items() if name not in known or not values)
+        if wrong:
+            raise ValueError(f"expected values of {', '.join(sorted(known))}; cannot try {', '.join(wrong)}")
+        return self
 
 
 class ShopConfig(Section):

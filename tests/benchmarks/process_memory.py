@@ -50,13 +50,30 @@ def memory_of_tree(root: int, counted_by: str) -> int:
 
     counted_by: `pss` or `rss`.
     """
-    parents: dict[int, int] = {}
-    for folder in PROC.iterdir():
-        if folder.name.isdigit():
-            parents[int(folder.name)] = parent_of(_text(folder / "stat") or "0 () X 0")
     file, size = READERS[counted_by]
-    texts = (_text(PROC / str(pid) / file) for pid in tree_of(root, parents))
+    texts = (_text(PROC / str(pid) / file) for pid in tree_of(root, all_parents()))
     return sum(size(text) for text in texts if text)
+
+
+def all_parents() -> dict[int, int]:
+    """The parent's process id of every process."""
+    pids = [int(folder.name) for folder in PROC.iterdir() if folder.name.isdigit()]
+    return {pid: parent_of(_text(PROC / str(pid) / "stat") or "0 () X 0") for pid in pids}
+
+
+def high_waters(root: int, called: str) -> list[int]:
+    """The largest resident size, in bytes, of each process below `root` whose command line has `called` in it.
+
+    Pages that it shares with others count, those of mapped files too.
+    """
+    below = sorted(tree_of(root, all_parents()) - {root})
+    texts = [_text(PROC / str(pid) / "status") for pid in below if called in _text(PROC / str(pid) / "cmdline")]
+    return [high_water_bytes(text) for text in texts if "VmHWM:" in text]
+
+
+def high_water_bytes(status: str) -> int:
+    """The largest resident size in the text of /proc/<pid>/status."""
+    return next(int(line.split()[1]) * KIB for line in status.splitlines() if line.startswith("VmHWM:"))
 
 
 def way_to_count() -> str:

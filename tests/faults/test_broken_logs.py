@@ -20,7 +20,7 @@ from nightrank.stages import STAGES
 from nightrank.storage import read_table
 
 NIGHT = date(2026, 1, 3)
-FILES, BROKEN, ROWS = 24, 7, 200
+FILES, BROKEN, ROWS = 8, 5, 200
 PREPARED = [stage for stage in STAGES if stage.name in {"items", "events", "searches", "manifest"}]
 
 

@@ -84,6 +84,7 @@ def test_a_failed_night_goes_on_at_the_stage_that_failed(
     assert hashes(spark, config, TABLES) == faultless
 
 
+@pytest.mark.long
 def test_killed_at_a_fail_point_the_rerun_has_the_faultless_tables(
     spark: SparkSession, config: Config, config_file: Path, faultless: dict[tuple[str, str], str]
 ) -> None:

@@ -16,7 +16,7 @@ from nightrank.models.feature_names import SHOPPER_FEATURES
 from nightrank.models.features import Shopper, make_shopper, shopper_features
 from nightrank.models.habits import make_habits
 from nightrank.models.ranker import RankerModule, to_batch
-from nightrank.models.row import Row, candidates, code_token, compile_rows, interests, most_similar, shopper_part
+from nightrank.models.row import Row, candidates, code_token, compile_rows, interests, shopper_part
 from nightrank.models.scorer import row_sums
 from nightrank.models.sequences import make_taken
 from nightrank.models.towers import ShopperTower, shopper_tower
@@ -105,7 +105,19 @@ def test_boosted_items_get_the_full_rankers_score_up_to_one_constant(
     assert len(boosted) == 5
     missed = (full(catalogue, ranker, shopper) - sums)[boosted]
     # beta_u is the same for every item, so the order among boosted items is the full ranker's.
-    np.testing.assert_allclose(missed, missed[0], atol=1e-5)
+    np.testing.assert_allclose(missed, row.beta, atol=1e-5)
+
+
+def test_company_and_blocks_change_no_row(catalogue: Catalogue, ranker: Ranker, shopper: Shopper) -> None:
+    nobody = make_shopper(catalogue, [], [], [], [], [], 0.9)
+    other = make_shopper(catalogue, ["brand:2"], [3.0], ["i08"], [1.0], ["i08"], 0.9)
+    for diversity in (0.0, 0.5):
+        settings = CONFIG.model_copy(update={"diversity": diversity})
+        together = compile_rows(catalogue, ranker, [nobody, shopper, other], settings)[1]
+        alone = compile_rows(catalogue, ranker, [shopper], settings.model_copy(update={"item_block": 100}))[0]
+        assert together.facet_weights == alone.facet_weights
+        assert together.item_boosts == alone.item_boosts
+        assert (together.beta, together.interest.tolist()) == (alone.beta, alone.interest.tolist())
 
 
 def test_named_facets_are_the_coefficient_times_the_share(
@@ -145,13 +157,6 @@ def test_limits_hold_and_the_heaviest_stay(catalogue: Catalogue, ranker: Ranker,
     assert named == ["category:0"]
     assert len(row.facet_weights) - len(named) == 2
     assert len(row.item_boosts) == 2
-
-
-def test_most_similar_does_not_depend_on_the_block(catalogue: Catalogue) -> None:
-    interest = catalogue.vectors[[3, 7]]
-    whole = most_similar(catalogue, interest, 3, block=100)
-    assert np.array_equal(whole, most_similar(catalogue, interest, 3, block=5))
-    assert whole[:, 0].tolist() == [3, 7]
 
 
 def test_candidates_are_taken_near_popular_and_similar_items(catalogue: Catalogue, shopper: Shopper) -> None:

@@ -7,10 +7,19 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
+from safetensors.numpy import load
 
 from nightrank.errors import ContractError
 from nightrank.models.sequences import ACTIONS, GAPS, action_index, gap_buckets, make_taken, padded
-from nightrank.models.tower_artefact import Towers, takes_of, tower_vectors, towers_content, towers_from
+from nightrank.models.tower_artefact import (
+    Images,
+    Towers,
+    row_vectors,
+    takes_of,
+    tower_vectors,
+    towers_content,
+    towers_from,
+)
 
 
 def towers() -> Towers:
@@ -74,6 +83,56 @@ def test_an_item_that_the_fit_did_not_know_has_its_text_alone() -> None:
     np.testing.assert_array_equal(found, np.array([[1, 0], [0, 0], [0.6, 0.8], [1, 0]], np.float32))
     assert tower_vectors(made, np.zeros(0, np.str_), np.zeros((0, 5))).shape == (0, 2)
     np.testing.assert_array_equal(takes_of(made, np.array(["é", "new", "B"])), [1.0, 0.0, 4.0])
+
+
+def with_images() -> Towers:
+    """Towers that read images of two numbers, the first of which is what they look at."""
+    plain = replace(towers(), centre=np.zeros(5, np.float32), projection=np.eye(5, 2, dtype=np.float32))
+    plain = replace(plain, ids=np.array([[0, 4], [0, 0], [-3, 0]], np.float32))
+    return replace(
+        plain,
+        image_centre=np.array([1, 0], np.float32),
+        image_projection=np.array([[0, 8], [0, 0]], np.float32),
+        image_gate=np.array([0.5], np.float32),
+    )
+
+
+def test_an_image_is_added_behind_its_gate_and_an_item_without_one_has_its_vector_to_the_bit() -> None:
+    ids, text = np.array(["new", "a", "B", "é"]), np.array([[3.0, 0, 9, 9, 9]] * 4)
+    images = Images(np.array([0, 3]), np.array([[2, 7], [1, 7]], np.float32))
+    found = tower_vectors(with_images(), ids, text, images)
+    # new: text (3, 0) + 0.5 x ((2 - 1) x 8); é: the mean image adds nothing to (3 - 3, 0).
+    np.testing.assert_array_equal(found, np.array([[0.6, 0.8], [1, 0], [0.6, 0.8], [0, 0]], np.float32))
+    without = tower_vectors(with_images(), ids, text)
+    no_parts = {"image_centre": np.zeros(0, np.float32), "image_projection": np.zeros(0, np.float32)}
+    plain = replace(with_images(), **no_parts, image_gate=np.zeros(0, np.float32))
+    np.testing.assert_array_equal(found[1:3], without[1:3])
+    np.testing.assert_array_equal(without, tower_vectors(plain, ids, text))
+    np.testing.assert_array_equal(without, tower_vectors(plain, ids, text, images))
+    alone = row_vectors(with_images(), np.array([-1]), text[:1], Images(np.array([0]), images.vectors[:1]))
+    np.testing.assert_array_equal(alone, found[:1])
+
+
+def test_images_of_a_part_are_numbered_within_it() -> None:
+    images = Images(np.array([1, 4, 5, 9]), np.array([[1], [4], [5], [9]], np.float32))
+    part = images.within(slice(4, 9))
+    assert (part.rows.tolist(), part.vectors[:, 0].tolist()) == ([0, 1], [4.0, 5.0])
+
+
+def test_the_file_of_towers_without_images_holds_nothing_of_them() -> None:
+    _, content = towers_content(towers())
+    assert set(load(content)) == {
+        "item_id_bytes", "item_id_ends", "ids", "bias", "takes", "centre", "projection", "shopper.position.weight",
+        "shopper.log_scale",
+    }  # fmt: skip
+    tower_id, seeing = towers_content(with_images())
+    back = towers_from(seeing, tower_id, "file")
+    for name in ("image_centre", "image_projection", "image_gate"):
+        np.testing.assert_array_equal(getattr(back, name), getattr(with_images(), name), err_msg=name)
+    with pytest.raises(ContractError, match=r"image_projection: expected shape \[2, 2\], found \[2, 3\]"):
+        towers_content(replace(with_images(), image_projection=np.zeros((2, 3), np.float32)))
+    with pytest.raises(ContractError, match="image_centre: not finite"):
+        towers_content(replace(with_images(), image_centre=np.array([np.nan, 0], np.float32)))
 
 
 def test_takes_are_the_last_known_ones_and_one_item_in_a_row_is_one_take() -> None:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
 from nightrank.errors import ContractError
 from nightrank.models.batches import Columns
 from nightrank.models.sampled_softmax import draw_negatives, log_popularity, sampled_softmax
 from nightrank.models.sequences import GAPS
-from nightrank.models.tower_artefact import Towers, tower_vectors
+from nightrank.models.team import Team
+from nightrank.models.tower_artefact import Images, Towers, image_dims, tower_vectors
 from nightrank.models.tower_examples import with_shoppers
-from nightrank.models.tower_training import train_towers
+from nightrank.models.tower_training import Fitting, _loss, train_towers
 from nightrank.models.towers import ItemTower, ShopperTower, last_states
 from nightrank.models.training import Pass
 from nightrank.sections import RankerRunsConfig, SequenceConfig
@@ -124,6 +127,72 @@ def test_the_item_tower_is_the_sum_of_id_and_projected_text_at_length_one(towers
     np.testing.assert_allclose(tower_vectors(towers, np.char.add("new", IDS), given), of_new, atol=1e-5)
     alone = [tower_vectors(towers, IDS[n : n + 1], given[n : n + 1]) for n in range(ITEMS)]
     np.testing.assert_array_equal(np.concatenate(alone), tower_vectors(towers, IDS, given))
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_the_mean_gradient_of_devices_is_that_of_the_whole_batch(size: int) -> None:
+    """Seven shoppers: two and three devices have not as many each. In float64, so that only the maths can differ."""
+    torch.manual_seed(2)
+    items = ItemTower(embeddings().mean(axis=0), np.zeros(ITEMS), 8, IMAGES.vectors.mean(axis=0)).double()
+    items.open_gate(torch.tensor([0.5]))
+    shoppers, text = ShopperTower(8, 1, 2, 16, LONGEST).double(), torch.from_numpy(embeddings()).double()
+    images = Images(IMAGES.rows[::2], IMAGES.vectors[::2].astype(np.float64))
+    still = SEQUENCE.model_copy(update={"id_dropout": 0.0, "draws": 10})
+    batch = {name: values[:7] for name, values in habits().items()}
+    alone = Fitting(items, shoppers, text, images, np.arange(1.0, ITEMS + 1), still, 7, 1)
+
+    def gradient(fitting: Fitting) -> tuple[float, torch.Tensor]:
+        items.zero_grad()
+        shoppers.zero_grad()
+        loss = _loss(fitting, batch, np.random.default_rng(5))
+        loss.backward()
+        grads = [own.grad for module in (items, shoppers) for own in module.parameters() if own.grad is not None]
+        return loss.item(), torch.cat([grad.to_dense().reshape(-1).clone() for grad in grads])
+
+    losses, gradients = zip(*(gradient(replace(alone, team=Team(rank, size))) for rank in range(size)), strict=True)
+    loss, whole = gradient(alone)
+    assert np.mean(losses) == pytest.approx(loss, abs=1e-12)
+    torch.testing.assert_close(torch.stack(gradients).mean(dim=0), whole, rtol=1e-9, atol=1e-9)
+    assert (gradients[0] - whole).abs().max() > 1e-3, "one device alone has another gradient"
+
+
+IMAGES = Images(np.arange(ITEMS), np.random.default_rng(4).normal(size=(ITEMS, ENCODER)).astype(np.float32))
+WORDLESS = np.zeros((ITEMS, ENCODER), np.float32)
+
+
+def test_images_say_of_new_items_what_words_do_not() -> None:
+    found, cold = train_towers(passes(habits()), IDS, WORDLESS, SETTINGS, images=IMAGES)
+    as_if_new, after = np.char.add("new", IDS), (np.arange(ITEMS) + 1) % ITEMS
+    # Ten times what chance would find.
+    assert (followers(found, tower_vectors(found, as_if_new, WORDLESS, IMAGES)) == after).mean() > 10 / ITEMS
+    assert not tower_vectors(found, as_if_new, WORDLESS).any()
+    short = SETTINGS.model_copy(update={"sequence": SEQUENCE.model_copy(update={"epochs": 1})})
+    _, warm = train_towers(passes(habits()), IDS, WORDLESS, short, found, IMAGES)
+    assert warm[0] < 0.5 * cold[0]
+    blind, _ = train_towers(passes(habits()), IDS, WORDLESS, short, found)
+    assert (image_dims(blind), image_dims(found)) == (0, ENCODER)
+
+
+def test_the_item_tower_adds_an_image_where_there_is_one_and_has_no_weights_where_there_is_none() -> None:
+    torch.manual_seed(1)
+    seen, given = IMAGES.vectors[[3, 8]], embeddings()
+    centre, image_centre = given.mean(axis=0), seen.mean(axis=0)
+    module = ItemTower(centre, np.zeros(ITEMS), 8, image_centre).eval()
+    module.open_gate(torch.tensor([0.25]))
+    rows = torch.arange(ITEMS)
+    with torch.no_grad():
+        found = module(rows, torch.from_numpy(given), images=(torch.tensor([3, 8]), torch.from_numpy(seen))).numpy()
+        without = module(rows, torch.from_numpy(given)).numpy()
+        raw = module.projection(torch.from_numpy(given - centre)) + module.ids.weight
+        raw[[3, 8]] += 0.25 * module.image_projection(torch.from_numpy(seen - image_centre))
+    np.testing.assert_allclose(found, functional.normalize(raw, dim=1).numpy(), atol=1e-6)
+    others = np.delete(np.arange(ITEMS), [3, 8])
+    np.testing.assert_array_equal(found[others], without[others])
+    assert np.abs(found[[3, 8]] - without[[3, 8]]).max() > 0.01
+    plain = ItemTower(centre, np.zeros(ITEMS), 8)
+    assert set(plain.state_dict()) == {"ids.weight", "bias.weight", "projection.weight", "centre"}
+    weights = {"image_projection.weight", "image_gate", "image_centre"}
+    assert set(module.state_dict()) - set(plain.state_dict()) == weights
 
 
 def test_a_state_knows_nothing_of_later_takes() -> None:

@@ -1,6 +1,7 @@
 """Whatever a line says, every convention reads it: no crash, no row lost, every row accepted or with its reasons.
 
-Sixty odd values by hand in each place of a good line, then ten thousand lines that are generated from them.
+Sixty odd values by hand in each place of a good line, then lines that are generated from them: some hundreds, and ten
+thousand where there is time.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from nightrank.tables import ENRICHMENTS, EVENTS, ITEMS, SEARCHES
 
 NIGHT = date(2026, 1, 3)
 KINDS = ("events", "event_lines", "searches", "search_lines", "items", "item_lines")
-GENERATED = 10_000
+SOME, MANY = 500, 10_000
 RAW = "\x01raw"  # marks what is written as it is, as JSON has no such value
 ODD: tuple[Any, ...] = (
     None, "", " ", "\t", "null", "None", "NaN", "Infinity", "-1", "0", "1e400", "0x10", "1,5", "1_000", "true", "٣",
@@ -124,18 +125,21 @@ def generated(documents: list[dict[str, Any]], at: random.Random) -> str:
     return turn().replace("\n", " ").replace("\r", " ")
 
 
-def lines_of(convention: str) -> list[str]:
+def lines_of(convention: str, generated_lines: int) -> list[str]:
     """Each odd value in each place of the convention's event, what is no document, and what is generated."""
     at = random.Random(convention)
     documents = LINES[convention]
     by_hand = [as_line(spoilt(documents[0], path, odd)) for path in places(documents[0]) for odd in ODD]
-    return [*by_hand, *BROKEN, *[generated(documents, at) for _ in range(GENERATED)]]
+    return [*by_hand, *BROKEN, *[generated(documents, at) for _ in range(generated_lines)]]
 
 
+@pytest.mark.parametrize("generated_lines", [SOME, pytest.param(MANY, marks=pytest.mark.long)])
 @pytest.mark.parametrize("convention", list(LINES))
-def test_every_line_is_read_and_every_row_judged(spark: SparkSession, tmp_path: Path, convention: str) -> None:
+def test_every_line_is_read_and_every_row_judged(
+    spark: SparkSession, tmp_path: Path, convention: str, generated_lines: int
+) -> None:
     assert len(ODD) >= 60
-    lines = lines_of(convention)
+    lines = lines_of(convention, generated_lines)
     # Some lines are no text at all.
     spoilt_bytes = [line.encode()[:40] + b"\xff\xfe\x80" for line in lines[:20]]
     written = [line.encode() for line in lines if line.strip()] + spoilt_bytes

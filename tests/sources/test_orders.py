@@ -113,6 +113,7 @@ def test_a_column_map_that_lacks_a_name_is_refused(spark: SparkSession, tmp_path
         read_raw(spark, "events", config, NIGHT, NIGHT, NIGHT)
 
 
+@pytest.mark.long
 @pytest.mark.real_data
 def test_online_retail_has_the_lines_that_its_readme_counts(spark: SparkSession) -> None:
     if not REAL.exists():

@@ -8,12 +8,12 @@ from nightrank import tables
 
 ITEMS = [f"i{n}" for n in range(6)]
 
-# query_class, min_evidence, alpha, bound, gain, lower, upper, searches, users
+# query_class, min_evidence, min_agreement, alpha, bound, gain, lower, upper, searches, users, own_gain
 OPEN = [
-    ("category", 0, 0.0, 0.0, 0.0, 0.0, 0.0, 0, 0),
-    ("category", 1, 0.25, 8.0, 0.1, 0.05, 0.2, 40, 40),
-    ("category", 5, 0.5, 4.0, 0.1, 0.05, 0.2, 40, 40),
-    ("navigational", 1, 0.0, 0.0, 0.0, -0.1, 0.1, 40, 40),
+    ("category", 0, -1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0, 0, 0.0),
+    ("category", 1, -1.0, 0.25, 8.0, 0.1, 0.05, 0.2, 40, 40, 0.1),
+    ("category", 5, -1.0, 0.5, 4.0, 0.1, 0.05, 0.2, 40, 40, 0.1),
+    ("navigational", 1, -1.0, 0.0, 0.0, 0.0, -0.1, 0.1, 40, 40, 0.0),
 ]
 
 

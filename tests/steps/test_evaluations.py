@@ -46,7 +46,7 @@ def rows(build):
 
 
 def test_every_method_judges_every_search(rows):
-    methods = {"shop", "shown", *WITHOUT_VECTORS, *BY_VECTORS, "challenger"}
+    methods = {"shop", "shown", *WITHOUT_VECTORS, *BY_VECTORS, "challenger", "full"}
     assert set(rows) == {(user, method) for user, _ in TAKES for method in methods}
 
 
@@ -93,12 +93,55 @@ def test_the_challenger_serves_the_row_and_the_gate_that_it_would_have_served(ro
     # u2's row lifts brand y (i2, i3) by 0.25 * 2.4 = .6 over i0's lead of .4.
     assert rows[("u2", "challenger")].ndcg == 1.0
     assert rows[("u2", "challenger")].ranker_id == small_shop.ranker_id
+    assert (rows[("u2", "challenger")].alpha, rows[("u2", "challenger")].expected_gain) == (0.25, 0.1)
+    assert (rows[("u2", "shop")].alpha, rows[("u2", "shop")].expected_gain) == (None, None)
     # A stranger gets the row `anonymous`, whose gate is closed: the shop's order.
+    assert rows[("stranger", "challenger")].expected_gain == 0.0
     assert rows[("stranger", "challenger")].mrr == rows[("stranger", "shop")].mrr
+
+
+def test_the_whole_ranker_is_judged_with_the_challengers_gate_however_little_its_rows_may_hold(build, small_shop):
+    sizes = small_shop.config.rerank_weights.model_copy(update={"codes": 0, "facets": 0, "boosts": 0})
+    config = small_shop.config.model_copy(update={"rerank_weights": sizes})
+    found = {(row.user_id, row.method): row for row in build(config=config).collect()}
+    for user, _ in TAKES:
+        assert found[(user, "challenger")].mrr == found[(user, "shop")].mrr  # their rows are empty
+    # u2's brand y (i2, i3) is .25 * 2.4 above others, and i2, taken before, more: above i0's lead of .4.
+    assert found[("u2", "full")].ndcg == 1.0
+    assert found[("u2", "full")].ranker_id == small_shop.ranker_id
+    # u1's gate is .5: brand x and the own item lift i0 most, then i1.
+    assert found[("u1", "full")].mrr == pytest.approx(1 / 2)
+    # A stranger is served by the gate of those without evidence, which is closed.
+    assert found[("stranger", "full")].mrr == found[("stranger", "shop")].mrr
+
+
+def test_a_stranger_is_judged_as_the_mean_shopper(spark, build, small_shop):
+    open_to_all = ("category", 0, -1.0, 4.0, 8.0, 0.1, 0.05, 0.2, 40, 40, 0.1)
+    gates = [(small_shop.night.run_date, small_shop.ranker_id, *open_to_all)]
+    found = build(gates=spark.createDataFrame(gates, tables.GATES.schema)).where("user_id = 'stranger'").collect()
+    mrr = {row.method: row.mrr for row in found}
+    # The mean shopper took i0 and i2, so u = (1, 0, .9, 0) / 1.345: i5's cosine is .7061, i0's .7433, less .3117 for
+    # its brand, which everybody takes more. 2.0 + 4 × .7061 is above 3.0 + 4 × .4316; i4 and i2 are above both.
+    assert mrr["full"] == mrr["challenger"] == pytest.approx(1 / 3)
+
+
+def test_the_diversity_of_a_list_is_that_of_its_vectors(rows):
+    # Of 15 pairs of all six items eight have cosine .5 (i0 to i3 with i4 and i5), one has 1 (i4 with i5).
+    assert rows[("u1", "shop")].diversity == pytest.approx(1 - (8 * 0.5 + 1) / 15)
+
+
+def test_with_diverse_boosts_the_rows_without_are_judged_beside_them(build, small_shop):
+    sizes = small_shop.config.rerank_weights.model_copy(update={"boosts_per_brand": 1, "boosts": 3})
+    config = small_shop.config.model_copy(update={"rerank_weights": sizes})
+    found = build(config=config).where("method in ('challenger', 'undiversified')").collect()
+    assert sorted((row.user_id, row.method, row.ranker_id) for row in found) == sorted(
+        (user, method, small_shop.ranker_id) for user, _ in TAKES for method in ("challenger", "undiversified")
+    )
 
 
 def test_slices_are_told_by_evidence_and_popularity(rows):
     assert rows[("u1", "shop")].returning
+    assert (rows[("u1", "shop")].segment, rows[("stranger", "shop")].segment) == ("segment:t", None)
     assert not rows[("stranger", "shop")].returning
     assert not rows[("stranger", "shop")].head
 
@@ -122,7 +165,21 @@ def test_a_champion_that_cannot_be_scored_is_judged_by_its_published_rows(spark,
     gone = "f" * 64
     ledger = [(night.previous, gone, None, gone, "c1", True, "", 1, [])]
     published = [
-        (night.previous, "anonymous", {"category": 0.0}, {"category": 0.0}, {}, {}, None, 0, "c1", gone, "", None),
+        (
+            night.previous,
+            "anonymous",
+            {"category": 0.0},
+            {"category": 0.0},
+            {},
+            {},
+            None,
+            0,
+            None,
+            "c1",
+            gone,
+            "",
+            None,
+        ),
         (
             night.previous,
             "u2",
@@ -132,6 +189,7 @@ def test_a_champion_that_cannot_be_scored_is_judged_by_its_published_rows(spark,
             {},
             None,
             3,
+            None,
             "c1",
             gone,
             "",
@@ -144,4 +202,5 @@ def test_a_champion_that_cannot_be_scored_is_judged_by_its_published_rows(spark,
     )
     champion = frame.where("method = 'champion' and user_id = 'u2'").collect()[0]
     assert champion.ranker_id == gone
+    assert champion.expected_gain is None  # no published row holds it
     assert champion.mrr == pytest.approx(1 / 5)  # brand z's i4 and i5 come first, then i0, i1, i2

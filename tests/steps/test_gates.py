@@ -27,10 +27,10 @@ def gates(spark, small_shop, item_tokens):
     return built(small_shop, item_tokens, searches, small_shop.user_profiles)
 
 
-def test_one_row_a_class_and_bucket_of_evidence(gates, small_shop):
-    rows = [(row.ranker_id, row.query_class, row.min_evidence) for row in gates.collect()]
+def test_few_shoppers_have_one_row_a_class_and_bucket_of_evidence(gates, small_shop):
+    rows = [(row.ranker_id, row.query_class, row.min_evidence, row.min_agreement) for row in gates.collect()]
     classes = ("navigational", "category", "exploratory")
-    assert rows == [(small_shop.ranker_id, c, m) for c in classes for m in (0, 1, 5)]
+    assert rows == [(small_shop.ranker_id, c, m, -1.0) for c in classes for m in (0, 1, 5)]
 
 
 def test_searches_are_counted_by_the_evidence_of_their_shopper(gates):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
 from datetime import date
@@ -13,6 +14,7 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from nightrank.errors import ContractError
+from nightrank.steps.petastorm_compat import as_numpy
 from nightrank.steps.petastorm_feed import NUMERIC, petastorm_feed
 from nightrank.tables import TRAINING_EXAMPLES
 
@@ -43,7 +45,7 @@ def test_every_row_comes_in_order_in_every_pass_and_nothing_is_left_behind(spark
     with petastorm_feed(examples(spark).repartition(7), str(folder)) as feed:
         assert feed.rows == {"train": 450, "valid": 50}
         for fold, rows in (("train", in_order(0, 450)), ("valid", in_order(450, 500)), ("train", in_order(0, 450))):
-            parts = list(feed.examples(fold))
+            parts = list(pickle.loads(pickle.dumps(feed.examples))(fold))  # as another process is given it
             read = {name: np.concatenate([part[name] for part in parts]) for name in NUMERIC}
             np.testing.assert_array_equal(read["example_order"], ORDER[rows])
             np.testing.assert_array_equal(read["item_index"], [[i, -1] for i in rows])
@@ -72,6 +74,18 @@ def test_missing_rows_and_files_are_errors_and_an_empty_fold_is_not(spark: Spark
         fullest.unlink()
         with pytest.raises(ContractError, match=r"expected 450 rows, .* found .*No such file"):
             list(feed.examples("train"))
+
+
+def test_lists_become_a_matrix_that_is_not_copied_and_what_is_none_is_refused() -> None:
+    lists = pyarrow.array([[9.0, 9.0, 9.0], [1.0, 2.0], [3.0, 4.0]]).slice(1)  # offsets that do not begin at 0
+    found = as_numpy("gains", pyarrow.chunked_array([lists]))
+    np.testing.assert_array_equal(found, [[1.0, 2.0], [3.0, 4.0]])
+    assert not found.flags.owndata
+    np.testing.assert_array_equal(as_numpy("order", pyarrow.chunked_array([[3, 1]])), [3, 1])
+    assert as_numpy("none", pyarrow.chunked_array([[[], []]], pyarrow.list_(pyarrow.int32()))).shape == (2, 0)
+    for wrong in ([[1.0], [1.0, 2.0]], [[1.0], None], [[1.0], [None]], [1.0, None]):
+        with pytest.raises(ValueError, match="column gains: expected numbers or lists of one length without NULLs"):
+            as_numpy("gains", pyarrow.chunked_array([wrong]))
 
 
 def test_pools_that_lose_rows_and_folders_are_refused(spark: SparkSession, tmp_path: Path) -> None:

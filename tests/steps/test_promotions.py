@@ -47,14 +47,15 @@ def test_a_code_version_that_the_shop_has_not_indexed_waits():
 
 
 def judged(night, query, user, method, ndcg):
-    return (night, query, user, method, "organic", None, "category", True, False, False, ndcg, ndcg, ndcg, 1.0)
+    facts = ("category", True, False, False, "segment:t" if user != "u0" else None)
+    return (night, query, user, method, "organic", None, *facts, ndcg, ndcg, ndcg, None, 1.0, None, None)
 
 
 @pytest.fixture(scope="module")
 def ledger(spark, small_shop):
-    """Two nights of twenty shoppers; the challenger is .1 above the shop, own repeats are .15."""
+    """Two nights of twenty shoppers; the challenger is .1 above the shop, own repeats are .15, its whole ranker .12."""
     tonight = small_shop.night.run_date
-    better = {"shop": 0.0, "challenger": 0.1, "repeats": 0.15, "popularity": 0.05}
+    better = {"shop": 0.0, "challenger": 0.1, "repeats": 0.15, "popularity": 0.05, "full": 0.12}
     rows = [
         judged(night, f"q{n}", f"u{n}", method, 0.5 + 0.001 * n + better[method])
         for night in (tonight - timedelta(days=1), tonight)
@@ -80,6 +81,14 @@ def test_the_figures_are_in_the_row_pooled_over_the_nights(ledger):
     assert (figure.searches, figure.users) == (40, 20)
 
 
+def test_the_row_tells_whom_the_challenger_helps_by_class_and_segment(ledger):
+    helped = {f.slice: (f.value, f.user_value, f.users) for f in ledger.figures if f.metric == "helped"}
+    assert {name: figure[2] for name, figure in helped.items()} == {
+        "all": 20, "class:category": 20, "no segment": 1, "segment:t": 19
+    }  # fmt: skip
+    assert all(figure[:2] == pytest.approx((1.0, 0.1)) for figure in helped.values())
+
+
 def test_the_reason_ends_with_the_baselines_that_the_ranker_is_below(ledger):
     assert ledger.reason.endswith("no champion; challenger below repeats: -0.0500 [-0.0500, -0.0500]")
 
@@ -88,13 +97,20 @@ def test_the_figures_are_noted_and_the_summary_says_what_the_ranker_is_below(spa
     row = (small_shop.night.run_date, *ledger)
     config = CONFIG.model_copy(update={"lake": LakeConfig(path=str(tmp_path))})
     said = note_figures(spark.createDataFrame([row], tables.PROMOTIONS.schema), {}, config)
-    below = "below/challenger-repeats"
-    assert said == pytest.approx({below: -0.05, f"{below}/lower": -0.05, f"{below}/upper": -0.05})
+    expected = {"compile_loss": 0.02, "below/challenger-repeats": -0.05}
+    bounds = ("", "/lower", "/upper")
+    told = {name: value for name, value in said.items() if name.startswith(("below", "compile_loss"))}
+    assert told == pytest.approx({f"{name}{end}": value for name, value in expected.items() for end in bounds})
+    assert (said["helped/challenger/all"], said["harmed/challenger/segment:t"]) == (1.0, 0.0)
     notes = [waiting.note for waiting in waiting_notes(config)]
     assert [(note.night, note.job) for note in notes] == [("2026-01-10", "rerank"), ("2026-01-10", "train")]
     assert notes[0].figures == notes[1].figures
     assert notes[0].figures["ndcg/challenger-shop/all"] == pytest.approx(0.1)
+    assert notes[0].figures["ndcg/full-challenger/all"] == pytest.approx(0.02)
     assert notes[0].figures["ndcg/challenger/class.category"] > 0.6
+    # A segment's name need not be one that MLflow takes.
+    shares = sorted(name for name in notes[0].figures if name.startswith("helped"))
+    assert shares == ["helped/challenger-shop/all", "helped/challenger-shop/class.category"]
 
 
 def test_with_nothing_judged_the_challenger_is_registered_and_alpha_stays_0(spark, small_shop):

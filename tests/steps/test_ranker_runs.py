@@ -18,13 +18,21 @@ from nightrank.models.feature_names import ENGINE_FEATURES, PROFILE_FEATURES, SH
 from nightrank.models.int8 import to_int8
 from nightrank.models.outbox import waiting_notes
 from nightrank.models.registry import Registered, fetch_ranker
-from nightrank.models.tower_artefact import tower_vectors
+from nightrank.models.tower_artefact import Images, tower_vectors
 from nightrank.models.tower_store import fetch_towers
 from nightrank.nights import Night, ordinary_night
-from nightrank.sections import LakeConfig, MlflowConfig, RankerRunsConfig, SequenceConfig, TrainingExamplesConfig
+from nightrank.sections import (
+    ItemsConfig,
+    LakeConfig,
+    MlflowConfig,
+    RankerRunsConfig,
+    SequenceConfig,
+    TrainingExamplesConfig,
+)
 from nightrank.steps.item_order import item_order
 from nightrank.steps.item_tokens import build_item_tokens
 from nightrank.steps.ranker_runs import build_ranker_runs, note_versions
+from nightrank.steps.tower import standing_tower
 from nightrank.tables import (
     ENCODER_RUNS,
     ITEM_EMBEDDINGS,
@@ -77,8 +85,10 @@ def training_examples(spark: SparkSession, rows: int, gain: float = 1.0) -> Data
 
 
 def items(spark: SparkSession) -> DataFrame:
-    rows = [(f"i{i:02}", f"h{i:02}") for i in reversed(range(ITEMS))]
-    return spark.createDataFrame(rows, "item_id string, content_hash string")
+    """Every other item has an image of two numbers; i05 has one of three, from another time."""
+    seen = {i: [0.5 * i, 1.0] for i in range(1, ITEMS, 2)} | {5: [1.0, 2.0, 3.0]}
+    rows = [(f"i{i:02}", f"h{i:02}", seen.get(i)) for i in reversed(range(ITEMS))]
+    return spark.createDataFrame(rows, "item_id string, content_hash string, image_embedding array<float>")
 
 
 def item_embeddings(spark: SparkSession, most: int = ITEMS) -> DataFrame:
@@ -179,7 +189,7 @@ def test_towers_learn_from_sequences_stand_for_some_nights_and_give_items_their_
     monkeypatch.setattr("nightrank.models.registry.log_ranker", lambda *_: unregistered)
     sizes = {"longest": 4, "layers": 1, "width": 8, "epochs": 1, "min_shoppers": 30}
     settings = config.ranker_runs.model_copy(update={"tower": "sequence", "sequence": SequenceConfig(**sizes)})
-    config = config.model_copy(update={"ranker_runs": settings})
+    config = config.model_copy(update={"ranker_runs": settings, "items": ItemsConfig(image_dims=2)})
     runs = [build(spark, config, FIRST, [])]
     runs.append(build(spark, config, FIRST + timedelta(days=1), runs))
     rows = [run.collect()[0] for run in runs]
@@ -194,7 +204,8 @@ def test_towers_learn_from_sequences_stand_for_some_nights_and_give_items_their_
     assert towers.takes.sum() == 4 * 30 - sum(ITEMS in range(user + 1, user + 5) for user in range(30))
 
     new = spark.createDataFrame(
-        [("j", "h03", ["brand:x"])], "item_id string, content_hash string, facets array<string>"
+        [("j", "h03", ["brand:x"], None), ("k", "h03", ["brand:x"], [9.0, 9.0])],
+        "item_id string, content_hash string, facets array<string>, image_embedding array<float>",
     )
     known = items(spark).withColumn("facets", F.array().cast("array<string>"))
     tokens = build_item_tokens(
@@ -204,10 +215,18 @@ def test_towers_learn_from_sequences_stand_for_some_nights_and_give_items_their_
     )  # fmt: skip
     found = {row.item_id: row.vector for row in tokens.collect()}
     texts = np.stack([row.vector for row in item_embeddings(spark).where("encoder_version = 'e1'").collect()])
-    ids = np.array([*(f"i{i:02}" for i in range(ITEMS)), "j"])
-    expected = to_int8(tower_vectors(towers, ids, np.concatenate([texts, texts[3:4]]).astype(np.float32)))
-    np.testing.assert_array_equal([found[item_id] for item_id in ids], expected)
+    ids = np.array([*(f"i{i:02}" for i in range(ITEMS)), "j", "k"])
+    told = np.concatenate([texts, texts[[3, 3]]]).astype(np.float32)
+    seen = [i for i in range(1, ITEMS, 2) if i != 5]
+    images = Images(np.array([*seen, ITEMS + 1]), np.array([*([0.5 * i, 1] for i in seen), [9, 9]], np.float32))
+    vectors = tower_vectors(towers, ids, told, images)
+    np.testing.assert_array_equal([found[item_id] for item_id in ids], to_int8(vectors))
     assert found["j"] != found["i03"], "an item without an id has its text alone"
+    assert found["j"] != found["k"], "and its image, where it has one"
+    tomorrow = night(FIRST + timedelta(days=1))
+    longer = config.model_copy(update={"items": ItemsConfig(image_dims=3)})
+    stands = [standing_tower(runs[0], "e1", tomorrow, settings) for settings in (config, longer)]
+    assert [tower is None for tower in stands] == [False, True]
 
     few = settings.model_copy(update={"sequence": SequenceConfig(**{**sizes, "min_shoppers": 31})})
     words = build(spark, config.model_copy(update={"ranker_runs": few}), FIRST, []).collect()[0]

@@ -19,10 +19,16 @@ def build(spark, small_shop, item_tokens):
     opened = [(shop.night.run_date, shop.ranker_id, *g) for g in OPEN]
     gates = spark.createDataFrame(opened, tables.GATES.schema)
 
-    def built(promoted: bool = True, champion: str | None = None, live: str | None = None, people=shop.nobody):
+    def built(
+        promoted: bool = True,
+        champion: str | None = None,
+        live: str | None = None,
+        people=shop.nobody,
+        profiles=shop.user_profiles,
+    ):
         row = ledger_row(shop, promoted, champion, live or shop.ranker_id)
         return build_rerank_weights(
-            user_profiles=shop.user_profiles, item_neighbours=neighbours, item_tokens=item_tokens,
+            user_profiles=profiles, item_neighbours=neighbours, item_tokens=item_tokens,
             segments=shop.segments, gates=gates, ranker_runs=shop.ranker_runs,
             promotions=spark.createDataFrame([row], tables.PROMOTIONS.schema), people=people, night=shop.night,
             config=shop.config,
@@ -73,6 +79,25 @@ def test_alpha_and_bound_come_from_the_gate_that_the_evidence_reaches(rows):
     assert (rows["u2"].alpha["category"], rows["u2"].bound["category"]) == (0.25, 8.0)
     assert rows["anonymous"].alpha["category"] == 0.0
     assert rows["u1"].alpha["navigational"] == 0.0
+
+
+def test_of_one_take_no_agreement_is_known(rows):
+    # Nothing would be left to know u1 by.
+    assert {row.agreement for row in rows.values()} == {None}
+
+
+def test_agreement_is_where_the_last_take_stands_for_a_ranker_that_does_not_know_of_it(build, small_shop):
+    # Both then took i3, of brand y; half of two takes is held out. Best sellers of its category are i0 and i1, of x.
+    took_i3 = {
+        "recent": "concat(transform(recent, r -> "
+        "named_struct('ts', r.ts, 'item_id', 'i3', 'action', r.action)), recent)",
+        "own_items": "concat(own_items, transform(own_items, o -> "
+        "named_struct('item_id', 'i3', 'value', o.value, 'touched', o.touched)))",
+    }
+    profiles = small_shop.user_profiles.withColumns({name: F.expr(value) for name, value in took_i3.items()})
+    found = {row.user_id: row.agreement for row in build(profiles=profiles).collect()}
+    # u2 loves brand y and u1 brand x; u3 took nothing, groups are nobody.
+    assert found == {"u1": 0.0, "u2": 1.0, "u3": None, "anonymous": None, "segment:t": None}
 
 
 def test_a_row_names_what_it_speaks_of_and_when_it_ends(rows, small_shop):

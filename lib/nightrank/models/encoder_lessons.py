@@ -16,6 +16,7 @@ from nightrank.models.encoder_module import TextEncoder
 from nightrank.models.losses import binary_cross_entropy, in_batch_softmax, listwise_softmax
 from nightrank.models.query_augmenting import augmented
 from nightrank.models.retrieval import Flags, Takes
+from nightrank.models.team import ALONE, Team
 from nightrank.sections import EncoderRunsConfig
 
 
@@ -82,15 +83,18 @@ def loss_of(
     known: Overview,
     settings: EncoderRunsConfig,
     draws: np.random.Generator,
+    team: Team = ALONE,
 ) -> Tensor:
     """What training brings down on one batch: the contrastive loss, and the two heads by their weights.
 
-    draws: decides which queries are typed in another way, and how.
+    draws: decides which queries are typed in another way, and how. Each device of a team encodes its own rows and has
+    the others' vectors from them: the loss is that of the whole batch, and every row is told apart from all others.
     """
     query, item = columns["query_index"].astype(np.int64), columns["item_index"].astype(np.int64)
     mask = torch.from_numpy(item >= 0).to(model.device)
-    slates = _slates(model, texts, np.where(item >= 0, item, item[:, :1]))
-    queries = _queries(model, _typed([texts.queries[n] for n in query], settings.augmented_share, draws))
+    typed, own = _typed([texts.queries[n] for n in query], settings.augmented_share, draws), team.rows(len(query))
+    slates = team.joined(_slates(model, texts, np.where(item >= 0, item, item[:, :1])[own]), len(query))
+    queries = team.joined(_queries(model, [typed[n] for n in own]), len(query))
     cosines = (queries.unsqueeze(1) * slates).sum(dim=-1)
     total = in_batch_softmax(
         queries @ slates[:, 0].T / settings.temperature,

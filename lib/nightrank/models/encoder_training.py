@@ -1,6 +1,7 @@
 """Fine-tuning the encoder on the shop's own searches: contrastive, with AdamW, warm-up, clipping and early stopping.
 
-The same lessons and settings give the same bits, whether a run was interrupted or not (on a CPU).
+The same lessons and settings give the same bits, whether a run was interrupted or not (on a CPU). On several devices
+each encodes its part of a batch, or of the items that an epoch is judged by; all of them take the same steps.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor
 
 from nightrank.config import Config
+from nightrank.errors import ContractError
 from nightrank.models.batches import Columns, recut, shuffled
 from nightrank.models.encoder import encoder_version
 from nightrank.models.encoder_checkpoints import (
@@ -28,6 +30,7 @@ from nightrank.models.encoder_checkpoints import (
 from nightrank.models.encoder_lessons import Lessons, Overview, Texts, loss_of, overview
 from nightrank.models.encoder_module import TextEncoder, text_encoder
 from nightrank.models.retrieval import Vectors, ndcg_by_search, ranks
+from nightrank.models.team import ALONE, Team, team_of
 from nightrank.models.training import deterministic
 from nightrank.sections import EncoderConfig, EncoderRunsConfig
 
@@ -53,11 +56,11 @@ class Tuned:
     checkpoint: str
 
 
-def tune_encoder(encoder: EncoderConfig, lessons: Lessons, config: Config) -> Tuned:
+def tune_encoder(encoder: EncoderConfig, lessons: Lessons, config: Config, team: Team = ALONE) -> Tuned:
     """The encoder of the epoch that finds best what the lessons' later day took (nDCG@10, items kept apart left out).
 
     Goes on after the last epoch that the lake has a checkpoint of, for just these lessons and settings. A loss that is
-    no number ends training; the best epoch until then stands.
+    no number ends training; the best epoch until then stands. Of a team, the first device writes the checkpoints.
     """
     settings = config.encoder_runs
     with deterministic(settings.threads):
@@ -66,40 +69,83 @@ def tune_encoder(encoder: EncoderConfig, lessons: Lessons, config: Config) -> Tu
         name = _checkpoint_name(encoder, settings, known)
         texts = Texts(lessons.query_texts, model.tokens(lessons.item_texts))
         model.keep(texts.item_ids)
-        return _fit(model, lessons, texts, known, config, name)
+        return _fit(model, lessons, texts, known, config, name, team)
 
 
-def vectors_of(model: TextEncoder, texts: list[str]) -> Vectors:
-    """float32 [n, dims] of n texts, without a gradient."""
+def tune_in_team(encoder: EncoderConfig, lessons: Lessons, config: Config) -> str | None:
+    """Tunes the encoder as one of the processes that torchrun started; what is left of it is the lake's checkpoint.
+
+    Tells, alike in each of them, why training ended before its time; None: it did not.
+    """
+    settings = config.encoder_runs
+    with team_of(settings.devices, settings.device) as team:
+        own = config.model_copy(update={"encoder_runs": settings.model_copy(update={"device": team.device})})
+        return tune_encoder(encoder, lessons, own, team).stopped
+
+
+def tuned_in_team(encoder: EncoderConfig, lessons: Lessons, config: Config, stopped: str | None) -> Tuned:
+    """What a team that was given the same has left in the lake, on the CPU; stopped: what its processes told.
+
+    Raises ContractError where nothing is there.
+    """
+    settings = config.encoder_runs
+    name = _checkpoint_name(encoder, settings, overview(lessons))
+    model = text_encoder(encoder, settings.model_copy(update={"device": "cpu"}))
+    progress = load_checkpoint(config, name)
+    if progress is None and stopped is None:
+        raise ContractError(
+            f"The encoder tuned on {settings.devices} devices cannot be used: expected checkpoint {name} in the lake, "
+            f"found none. Let lake.path, now {config.lake.path}, name one place on all machines."
+        )
+    if progress is None:
+        return Tuned(model, 0, (), stopped, name)
+    _put(model.trained(), progress.best_weights)
+    return Tuned(model, progress.best_epoch, progress.curves, stopped, name)
+
+
+def vectors_of(model: TextEncoder, texts: list[str], team: Team = ALONE) -> Vectors:
+    """float32 [n, dims] of n texts, without a gradient; each device of a team encodes its part of them."""
     with torch.no_grad():
-        return np.asarray(model(model.tokens(texts)).cpu().numpy(), np.float32)
+        own = model(model.tokens([texts[n] for n in team.rows(len(texts))]))
+        return np.asarray(team.joined(own, len(texts)).cpu().numpy(), np.float32)
 
 
-def _fit(model: TextEncoder, lessons: Lessons, texts: Texts, known: Overview, config: Config, name: str) -> Tuned:
+def _fit(
+    model: TextEncoder, lessons: Lessons, texts: Texts, known: Overview, config: Config, name: str, team: Team
+) -> Tuned:
     settings, stopped = config.encoder_runs, None
     trained, optimiser = model.trained(), _optimiser(model, settings)
-    progress = _resumed(model, optimiser, config, name) or _before(model, lessons)
+    progress = _resumed(model, optimiser, config, name, team) or _before(model, lessons, team)
     while progress.epoch < settings.epochs and progress.epoch - progress.best_epoch < settings.patience:
         epoch = progress.epoch + 1
-        loss = _train_epoch(model, optimiser, lessons, texts, known, settings, epoch)
+        loss = _train_epoch(model, optimiser, lessons, texts, known, settings, team, epoch)
         if loss is None:
             stopped = f"the loss was no number in epoch {epoch}"
             log.warning("encoder=stopped reason=%s", stopped)
             break
-        figures = {"train_loss": loss, "valid_ndcg": _validate(model, lessons)}
+        figures = {"train_loss": loss, "valid_ndcg": _validate(model, lessons, team)}
         progress = _after(progress, epoch, figures, trained, moments_of(optimiser, trained))
-        save_checkpoint(config, name, progress)
+        if team.rank == 0:
+            save_checkpoint(config, name, progress)
     _put(trained, progress.best_weights)
     return Tuned(model, progress.best_epoch, progress.curves, stopped, name)
 
 
-def _before(model: TextEncoder, lessons: Lessons) -> Progress:
-    start, ndcg = _copied(model.trained()), _validate(model, lessons)
+def _before(model: TextEncoder, lessons: Lessons, team: Team) -> Progress:
+    start, ndcg = _copied(model.trained()), _validate(model, lessons, team)
     return Progress(0, start, {}, 0, start, ndcg, ({"valid_ndcg": ndcg},))
 
 
-def _resumed(model: TextEncoder, optimiser: torch.optim.Optimizer, config: Config, name: str) -> Progress | None:
+def _resumed(
+    model: TextEncoder, optimiser: torch.optim.Optimizer, config: Config, name: str, team: Team
+) -> Progress | None:
     progress = load_checkpoint(config, name)
+    done = progress.epoch if progress else 0
+    if (expected := int(team.agreed(done))) != done:
+        raise ContractError(
+            f"Device {team.rank} cannot go on with the others: expected the checkpoint after epoch {expected}, found "
+            f"that of {done}. Let lake.path, now {config.lake.path}, name one place on all machines."
+        )
     if progress:
         _put(model.trained(), progress.weights)
         restore_moments(optimiser, model.trained(), progress.moments)
@@ -128,6 +174,7 @@ def _train_epoch(
     texts: Texts,
     known: Overview,
     settings: EncoderRunsConfig,
+    team: Team,
     epoch: int,
 ) -> float | None:
     """The epoch's mean loss; None: it was no number, and the step was not taken."""
@@ -135,13 +182,15 @@ def _train_epoch(
     for number, columns in enumerate(_batches(lessons, settings, epoch)):
         _set_pace(optimiser, lessons, settings, epoch, number)
         optimiser.zero_grad()
-        loss = loss_of(model, texts, columns, known, settings, np.random.default_rng((settings.seed, epoch, number)))
-        if not torch.isfinite(loss):
+        draws = np.random.default_rng((settings.seed, epoch, number))
+        loss = loss_of(model, texts, columns, known, settings, draws, team)
+        losses.append(team.agreed(loss.item()))
+        if not np.isfinite(losses[-1]):
             return None
         loss.backward()
+        team.average(trained)
         torch.nn.utils.clip_grad_norm_(trained, _LONGEST_STEP)
         optimiser.step()
-        losses.append(loss.item())
     return float(np.mean(losses))
 
 
@@ -164,22 +213,23 @@ def _set_pace(
         group["lr"] = settings.learning_rate * factor * group["pace"]
 
 
-def _validate(model: TextEncoder, lessons: Lessons) -> float:
+def _validate(model: TextEncoder, lessons: Lessons, team: Team) -> float:
     """Mean nDCG@10 of the later day's searches over the items that training sees; 0.0 where they took none of them."""
     seen = ~lessons.unseen
     takes = lessons.valid.where(seen[lessons.valid.item])
     if not len(takes.item):
         return 0.0
     asked, takes_of = np.unique(takes.query, return_inverse=True)
-    queries = vectors_of(model, [lessons.query_texts[n] for n in asked])
+    queries = vectors_of(model, [lessons.query_texts[n] for n in asked], team)
     items = np.zeros((len(seen), queries.shape[1]), np.float32)
-    items[seen] = vectors_of(model, [text for text, kept in zip(lessons.item_texts, seen, strict=True) if kept])
+    items[seen] = vectors_of(model, [text for text, kept in zip(lessons.item_texts, seen, strict=True) if kept], team)
     numbered = type(takes)(takes.search, takes_of.astype(np.int64), takes.item, takes.gain)
-    return float(ndcg_by_search(ranks(queries, items, numbered, seen), numbered).mean())
+    return team.agreed(float(ndcg_by_search(ranks(queries, items, numbered, seen), numbered).mean()))
 
 
 def _checkpoint_name(encoder: EncoderConfig, settings: EncoderRunsConfig, known: Overview) -> str:
-    said = (encoder_version(encoder), settings.model_dump_json(exclude={"threads"}), known.digest)
+    kind = settings.model_copy(update={"device": settings.device.partition(":")[0]})
+    said = (encoder_version(encoder), kind.model_dump_json(exclude={"threads", "devices_on"}), known.digest)
     return hashlib.sha256("\n".join(said).encode()).hexdigest()[:16]
 
 

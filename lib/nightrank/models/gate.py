@@ -17,7 +17,10 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Gate:
-    """alpha and bound in units of the base score; gain of nDCG@k over alpha 0 with its 95 % interval."""
+    """alpha and bound in units of the base score; gain of nDCG@k over alpha 0 with its 95 % interval.
+
+    gain is what is expected of it, own_gain what its own searches gained: another where it was learned (gate_cells.py).
+    """
 
     alpha: float
     bound: float
@@ -26,6 +29,7 @@ class Gate:
     upper: float
     searches: int
     users: int
+    own_gain: float = 0.0
 
 
 def ndcg_by_alpha(
@@ -58,4 +62,4 @@ def fit_gate(
     names, numerator, denominator = sums_by_user(users, ndcgs[:, best] - ndcgs[:, 0], weights)
     gain, lower, upper = mean_interval(numerator, denominator, draws, seed)
     alpha = float(alphas[best]) if lower > 0 else 0.0
-    return Gate(alpha, clip / alpha if alpha else 0.0, gain, lower, upper, len(users), len(names))
+    return Gate(alpha, clip / alpha if alpha else 0.0, gain, lower, upper, len(users), len(names), gain)

@@ -10,13 +10,17 @@ from numpy.typing import NDArray
 
 from nightrank.models.bootstrap import mean_interval, sums_by_user, user_mean
 
-METRICS = ("ndcg", "mrr", "recall")
+METRICS = ("ndcg", "mrr", "recall", "diversity")
 ALL = "all"
 RANKERS = ("challenger", "champion")
 # What is served, was, or could be, and the simplest two have figures of each slice; the others of all searches.
 IN_SLICES = (*RANKERS, "shop", "shown", "popularity", "repeats")
-# No rival: what was shown has the live rows in it already.
-NO_BASELINES = (*RANKERS, "shown")
+# The challenger's whole ranker; its nDCG less the challenger's is what compiling it into rows loses.
+FULL = "full"
+# The challenger's rows with boosts chosen by score alone, where the settings ask for diversity.
+UNDIVERSIFIED = "undiversified"
+# No rivals: what was shown has the live rows in it already, and the others are the challenger's own.
+NO_BASELINES = (*RANKERS, "shown", FULL, UNDIVERSIFIED)
 SEED = 21  # of the bootstrap; any fixed number: a rerun must draw the same samples
 Arrays = Mapping[str, NDArray[np.generic]]
 
@@ -51,7 +55,9 @@ class Figure:
 def figures(judged: Arrays, draws: int) -> list[Figure]:
     """All figures of judged searches (columns of the table evaluations, as arrays, in a fixed order of rows).
 
-    Paired differences in nDCG: of each ranker from each baseline, the shop's order among them, and from each other.
+    Paired differences in nDCG: of each ranker from each baseline, the shop's order among them, and from each other; and
+    of the challenger's whole ranker from its rows, the compile loss, and of its rows from those without diversity.
+    A list of which no two items have a vector has no diversity and is left out of that mean.
     """
     methods = sorted(set(judged["method"].tolist()))
     found = []
@@ -59,7 +65,8 @@ def figures(judged: Arrays, draws: int) -> list[Figure]:
         for method in methods if name == ALL else sorted(IN_SLICES):
             rows = np.flatnonzero(within & (judged["method"] == method))
             if len(rows):
-                found += [_figure(judged, rows, method, name, metric, draws) for metric in METRICS]
+                measured = ((metric, rows[~np.isnan(judged[metric][rows])]) for metric in METRICS)
+                found += [_figure(judged, on, method, name, metric, draws) for metric, on in measured if len(on)]
         for method, versus in _pairs(methods if name == ALL else ["shop"]):
             difference = paired_difference(judged, method, versus, name, within, draws)
             found += [difference] if difference else []
@@ -68,29 +75,44 @@ def figures(judged: Arrays, draws: int) -> list[Figure]:
 
 def below_baselines(found: Sequence[Figure]) -> list[Figure]:
     """The differences, of all searches, in which a ranker is below a baseline: the largest first, ties by name."""
-    below = [f for f in found if f.slice == ALL and f.value < 0 and f.versus and f.versus not in RANKERS]
+    differences = [f for f in found if f.slice == ALL and f.metric == "ndcg" and f.versus]
+    below = [f for f in differences if f.value < 0 and f.versus not in NO_BASELINES]
     return sorted(below, key=lambda f: (f.value, f.method, f.versus))
 
 
 def _pairs(methods: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Each ranker against each baseline among the methods, and the challenger against the champion."""
+    """Each ranker against each baseline among the methods, and the challenger against the champion and its own kin."""
     for method in RANKERS:
         yield from ((method, versus) for versus in methods if versus not in NO_BASELINES)
     yield RANKERS
+    yield FULL, RANKERS[0]
+    yield RANKERS[0], UNDIVERSIFIED
+
+
+def compile_loss(found: Sequence[Figure]) -> Figure | None:
+    """nDCG of the challenger's whole ranker less that of its rows, on all searches; None: neither was judged."""
+    return next((f for f in found if (f.method, f.versus, f.slice) == (FULL, RANKERS[0], ALL)), None)
 
 
 def paired_difference(
     judged: Arrays, method: str, versus: str, name: str, within: NDArray[np.bool_], draws: int
 ) -> Figure | None:
     """nDCG of `method` minus nDCG of `versus` on the searches that both ranked; None: there is no such search."""
+    rows, difference = paired(judged, method, versus, within)
+    if not len(rows):
+        return None
+    return _interval(judged, rows, difference, judged["weight"][rows], (method, versus, name, "ndcg"), draws)
+
+
+def paired(
+    judged: Arrays, method: str, versus: str, within: NDArray[np.bool_]
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """The method's rows of searches that both ranked, and the differences in nDCG."""
     one, other = (np.flatnonzero(within & (judged["method"] == m)) for m in (method, versus))
     keys = _keys(judged, one), _keys(judged, other)
     _, at, versus_at = np.intersect1d(*keys, assume_unique=True, return_indices=True)
-    if not len(at):
-        return None
     rows = one[at]
-    difference = judged["ndcg"][rows].astype(np.float64) - judged["ndcg"][other[versus_at]].astype(np.float64)
-    return _interval(judged, rows, difference, judged["weight"][rows], (method, versus, name, "ndcg"), draws)
+    return rows, judged["ndcg"][rows].astype(np.float64) - judged["ndcg"][other[versus_at]].astype(np.float64)
 
 
 def _figure(judged: Arrays, rows: NDArray[np.intp], method: str, name: str, metric: str, draws: int) -> Figure:

@@ -17,11 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nightrank.models.artefact import Ranker
-from nightrank.models.catalogue import KINDS, Catalogue
+from nightrank.models.catalogue import KINDS, Catalogue, positions
+from nightrank.models.diversity import boosted
 from nightrank.models.features import Shopper, shopper_features, tokens_of
-from nightrank.models.int8 import from_int8, to_int8
+from nightrank.models.int8 import to_int8
 from nightrank.models.likeness import direction, vector_features
 from nightrank.models.sequences import padded
+from nightrank.models.similar import as_floats, most_similar
 from nightrank.models.tower_artefact import longest_of
 from nightrank.sections import RerankWeightsConfig
 
@@ -32,17 +34,35 @@ DECIMALS = 6  # weights are rounded here: a millionth of a score changes no rank
 
 @dataclass(frozen=True)
 class Row:
-    """One shopper's weights: token -> weight, item -> boost, and the int8 interest vector [dims]."""
+    """One shopper's weights: token -> weight, item -> boost, and the int8 interest vector [dims].
+
+    centred [dims], beta: u - mean u and beta_u, with which g - beta_u is what the row stands for.
+    """
 
     facet_weights: dict[str, float]
     item_boosts: dict[str, float]
     interest: NDArray[np.int8]
+    centred: NDArray[np.float32]
+    beta: float
+
+
+@dataclass(frozen=True)
+class _Shared:
+    """What the shoppers of a batch share: found once, as some of it takes as long as a shopper.
+
+    book: [levels, codes, dims]. code_tokens: text, level by level; code_places: [levels * codes] where the vocabulary
+    has them, -1: nowhere. everyone: the random items that beta_u is a mean over.
+    """
+
+    book: Floats
+    code_tokens: list[str]
+    code_places: Indices
+    everyone: Indices
 
 
 def unit_vectors(catalogue: Catalogue, items: Indices) -> NDArray[np.float32]:
     """float32 [items, dims]: the tower vectors of items, whether the catalogue holds them as they are or in int8."""
-    vectors = catalogue.vectors[items]
-    return from_int8(vectors) if vectors.dtype == np.int8 else vectors.astype(np.float32)
+    return as_floats(catalogue.vectors[items])
 
 
 def interests(catalogue: Catalogue, ranker: Ranker, shoppers: Sequence[Shopper]) -> NDArray[np.float32]:
@@ -78,11 +98,18 @@ def compile_rows(
     interest = interests(catalogue, ranker, shoppers)
     centred = np.where(interest.any(axis=1, keepdims=True), interest - ranker.mean_shopper.astype(np.float32), 0)
     directions = _directions(catalogue, ranker, shoppers, centred)
-    similar = most_similar(catalogue, directions.astype(np.float32), config.similar, config.item_block)
-    wanted = zip(interest, centred.astype(np.float64), directions, similar, strict=True)
-    return [
-        _compile_row(catalogue, ranker, shopper, *each, config) for shopper, each in zip(shoppers, wanted, strict=True)
-    ]
+    similar = most_similar(catalogue.vectors, directions.astype(np.float32), config.similar, config.item_block)
+    shared = _shared(catalogue, ranker, config)
+    wanted = zip(shoppers, to_int8(interest), centred.astype(np.float32), directions, similar, strict=True)
+    return [_compile_row(catalogue, ranker, shared, *each, config) for each in wanted]
+
+
+def _shared(catalogue: Catalogue, ranker: Ranker, config: RerankWeightsConfig) -> _Shared:
+    levels, codes, _ = ranker.codebook.shape
+    tokens = [code_token(ranker.code_version, level, code) for level in range(levels) for code in range(codes)]
+    places = positions(catalogue.vocabulary, np.array(tokens, dtype=np.str_))
+    everyone = _random_items(len(catalogue.item_ids), config.random_items)
+    return _Shared(ranker.codebook.astype(np.float64), tokens, places, everyone)
 
 
 def _directions(
@@ -93,19 +120,6 @@ def _directions(
         recents = unit_vectors(catalogue, shopper.recent)
         found[row] = direction(ranker, centred[row], recents, shopper.recent_weights)
     return found
-
-
-def most_similar(catalogue: Catalogue, interest: NDArray[np.float32], most: int, block: int) -> Indices:
-    """int64 [shoppers, <= most]: the items with the largest dot product, found block by block of items."""
-    best = np.zeros((len(interest), 0), dtype=np.int64)
-    scores = np.zeros((len(interest), 0), dtype=np.float32)
-    for start in range(0, len(catalogue.item_ids), block):
-        items = np.arange(start, min(start + block, len(catalogue.item_ids)))
-        scores = np.hstack([scores, interest @ unit_vectors(catalogue, items).T])
-        best = np.hstack([best, np.broadcast_to(items, (len(interest), len(items)))])
-        kept = np.argsort(-scores, axis=1, kind="stable")[:, :most]
-        best, scores = np.take_along_axis(best, kept, axis=1), np.take_along_axis(scores, kept, axis=1)
-    return best
 
 
 def candidates(catalogue: Catalogue, shopper: Shopper, similar: Indices, config: RerankWeightsConfig) -> Indices:
@@ -131,31 +145,38 @@ def shopper_part(catalogue: Catalogue, ranker: Ranker, shopper: Shopper, centred
 def _compile_row(
     catalogue: Catalogue,
     ranker: Ranker,
+    shared: _Shared,
     shopper: Shopper,
-    interest: NDArray[np.float32],
-    centred: Floats,
+    interest: NDArray[np.int8],
+    centred: NDArray[np.float32],
     wanted: Floats,
     similar: Indices,
     config: RerankWeightsConfig,
 ) -> Row:
-    weights = {
-        **_code_weights(ranker, wanted, config.codes),
-        **_named_weights(catalogue, ranker, shopper, config.facets),
-    }
-    dense = _dense(catalogue, weights)
+    codes, code_weights = _code_weights(shared, wanted, config.codes)
+    named, named_weights = _named_weights(catalogue, ranker, shopper, config.facets)
+    dense = np.zeros(len(catalogue.vocabulary) + 1)  # the last is of codes that no item has
+    dense[shared.code_places[codes]], dense[named] = code_weights, named_weights
+    dense[-1] = 0.0
     chosen = candidates(catalogue, shopper, similar, config)
-    full = shopper_part(catalogue, ranker, shopper, centred, chosen)
-    everyone = _random_items(len(catalogue.item_ids), config.random_items)
-    missed = shopper_part(catalogue, ranker, shopper, centred, everyone) - _row_part(catalogue, dense, everyone)
-    top = np.lexsort((chosen, -full))[: config.boosts]
-    boosts = np.round(full[top] - missed.mean() - _row_part(catalogue, dense, chosen[top]), DECIMALS)
+    items = np.concatenate([chosen, shared.everyone])
+    full = shopper_part(catalogue, ranker, shopper, centred.astype(np.float64), items)
+    beta = float((full[len(chosen) :] - _row_part(catalogue, dense, shared.everyone)).mean())
+    top = boosted(catalogue, shopper, chosen, full[: len(chosen)], config)
+    boosts = np.round(full[top] - beta - _row_part(catalogue, dense, chosen[top]), DECIMALS)
+    code_tokens = [shared.code_tokens[code] for code in codes.tolist()]
     return Row(
-        facet_weights=weights,
-        item_boosts={
-            str(catalogue.item_ids[i]): float(b) for i, b in sorted(zip(chosen[top], boosts, strict=True)) if b
-        },
-        interest=to_int8(interest),
+        facet_weights=_weights(code_tokens, code_weights)
+        | _weights(catalogue.vocabulary[named].tolist(), named_weights),
+        item_boosts=_weights(catalogue.item_ids[chosen[top]].tolist(), boosts),
+        interest=interest,
+        centred=centred,
+        beta=beta,
     )
+
+
+def _weights(names: list[str], weights: Floats) -> dict[str, float]:
+    return {name: weight for name, weight in zip(names, weights.tolist(), strict=True) if weight}
 
 
 def code_token(code_version: str, level: int, code: int) -> str:
@@ -163,43 +184,29 @@ def code_token(code_version: str, level: int, code: int) -> str:
     return f"code:{code_version}:{level}:{code}"
 
 
-def _code_weights(ranker: Ranker, wanted: Floats, most: int) -> dict[str, float]:
-    """Each code's weight, centred per level (an item has one code a level, so this changes no order)."""
-    weights = ranker.codebook.astype(np.float64) @ wanted
-    weights = np.round(weights - weights.mean(axis=1, keepdims=True), DECIMALS)
-    order = np.argsort(-np.abs(weights), axis=None, kind="stable")[:most]
-    return {
-        code_token(ranker.code_version, level, code): float(weights[level, code])
-        for level, code in (divmod(int(flat), weights.shape[1]) for flat in np.sort(order))
-        if weights[level, code]
-    }
+def _code_weights(shared: _Shared, wanted: Floats, most: int) -> tuple[Indices, Floats]:
+    """The heaviest codes, and their weights, centred per level (an item has one a level: this changes no order)."""
+    weights = shared.book @ wanted
+    weights = np.round(weights - weights.mean(axis=1, keepdims=True), DECIMALS).ravel()
+    heaviest = np.sort(np.argsort(-np.abs(weights), kind="stable")[:most])
+    return heaviest, weights[heaviest]
 
 
-def _named_weights(catalogue: Catalogue, ranker: Ranker, shopper: Shopper, most: int) -> dict[str, float]:
+def _named_weights(catalogue: Catalogue, ranker: Ranker, shopper: Shopper, most: int) -> tuple[Indices, Floats]:
+    """The heaviest named tokens and their weights."""
     kinds = catalogue.kinds[shopper.tokens]
     named = kinds >= 0
     coefficients = dict(zip(ranker.shopper_features, ranker.shopper_coefficients.astype(np.float64), strict=True))
     shares = np.array([coefficients[kind] for kind in KINDS])[kinds[named]] * shopper.shares[named]
     due = coefficients["category_due"] * shopper.habits.category_due
     tokens, at = np.unique(np.concatenate([shopper.tokens[named], shopper.habits.due_categories]), return_inverse=True)
-    weights = np.round(np.bincount(at, np.concatenate([shares, due]), len(tokens)), DECIMALS)
-    order = np.lexsort((tokens, -np.abs(weights)))[:most]
-    return {str(catalogue.vocabulary[tokens[o]]): float(weights[o]) for o in np.sort(order) if weights[o]}
-
-
-def _dense(catalogue: Catalogue, weights: dict[str, float]) -> Floats:
-    """The weight of every token of the vocabulary: float64 [v]."""
-    dense = np.zeros(len(catalogue.vocabulary))
-    tokens = np.array(sorted(weights), dtype=np.str_)
-    if len(tokens) and len(dense):
-        at = np.minimum(np.searchsorted(catalogue.vocabulary, tokens), len(dense) - 1)
-        found = catalogue.vocabulary[at] == tokens
-        dense[at[found]] = np.array([weights[t] for t in tokens])[found]
-    return dense
+    weights: Floats = np.round(np.bincount(at, np.concatenate([shares, due]), len(tokens)), DECIMALS)
+    heaviest: Indices = np.sort(np.lexsort((tokens, -np.abs(weights)))[:most])
+    return tokens[heaviest], weights[heaviest]
 
 
 def _row_part(catalogue: Catalogue, dense: Floats, items: Indices) -> Floats:
-    """The sum of the row's facet weights over each item's tokens: float64 [items]."""
+    """The sum of the row's facet weights (of each token of the vocabulary) over each item's tokens: float64 [items]."""
     owner, tokens = tokens_of(catalogue, items)
     return np.bincount(owner, weights=dense[tokens], minlength=len(items)).astype(np.float64)
 

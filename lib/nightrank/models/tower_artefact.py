@@ -14,7 +14,31 @@ from nightrank.models.artefact import Floats, unit_rows
 from nightrank.models.catalogue import positions
 
 _SHOPPER = "shopper."
+_OF_IMAGES = {"image_centre", "image_projection", "image_gate"}
 _ROWS_AT_ONCE = 65_536
+
+
+@dataclass(frozen=True)
+class Images:
+    """The images of some of n items. rows: int64 [m] rising, which items have one. vectors: float32 [m, image dims]."""
+
+    rows: NDArray[np.int64]
+    vectors: Floats
+
+    def within(self, part: slice) -> Images:
+        """Those of the items of a part, numbered within it."""
+        first, last = np.searchsorted(self.rows, (part.start, part.stop))
+        return Images(self.rows[first:last] - part.start, self.vectors[first:last])
+
+    def among(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], Floats]:
+        """Which of these rows have an image, [k] positions among them, and the images, [k, image dims]."""
+        own = np.minimum(np.searchsorted(self.rows, rows), len(self.rows) - 1)
+        at = np.flatnonzero(self.rows[own] == rows)
+        return at, self.vectors[own[at]]
+
+
+def _no_image() -> Floats:
+    return np.zeros(0, np.float32)
 
 
 @dataclass(frozen=True)
@@ -24,6 +48,8 @@ class Towers:
     item_ids: [n] sorted text: the items that the fit knew. ids: float32 [n, dims], a row an item. bias: float32 [n].
     takes: float32 [n], of each item in what was learned from. centre: float32 [encoder dims]. projection: float32
     [encoder dims, dims]. shopper: the weights of towers.ShopperTower by name.
+    image_centre: float32 [image dims]; image_projection: float32 [image dims, dims]; image_gate: float32 [1], in
+    (-1, 1); all three empty, and not in the file, where the fit saw no image.
     """
 
     item_ids: NDArray[np.str_]
@@ -33,24 +59,35 @@ class Towers:
     centre: Floats
     projection: Floats
     shopper: Mapping[str, Floats] = field(default_factory=dict)
+    image_centre: Floats = field(default_factory=_no_image)
+    image_projection: Floats = field(default_factory=_no_image)
+    image_gate: Floats = field(default_factory=_no_image)
 
 
-def tower_vectors(towers: Towers, item_ids: NDArray[np.str_], embeddings: ArrayLike) -> Floats:
-    """Unit vectors of items, float32 [n, dims], from their ids [n] and encoder vectors [n, encoder dims].
+def tower_vectors(
+    towers: Towers, item_ids: NDArray[np.str_], embeddings: ArrayLike, images: Images | None = None
+) -> Floats:
+    """Unit vectors of items, float32 [n, dims], from their ids [n], encoder vectors [n, encoder dims] and images.
 
-    An item that the fit did not know has its text alone. Computed in float64 and rounded, as artefact.project does.
+    An item that the fit did not know has its text and its image alone, one without an image what it would have if there
+    were no images at all. Computed in float64 and rounded, as artefact.project does.
     """
     text, rows = np.asarray(embeddings), positions(towers.item_ids, np.asarray(item_ids, np.str_))
     starts = range(0, len(text), _ROWS_AT_ONCE) or [0]
     parts = (slice(start, start + _ROWS_AT_ONCE) for start in starts)
-    return np.concatenate([row_vectors(towers, rows[part], text[part]) for part in parts])
+    return np.concatenate([row_vectors(towers, rows[at], text[at], images and images.within(at)) for at in parts])
 
 
-def row_vectors(towers: Towers, rows: NDArray[np.int64], text: NDArray[np.floating]) -> Floats:
+def row_vectors(
+    towers: Towers, rows: NDArray[np.int64], text: NDArray[np.floating], images: Images | None = None
+) -> Floats:
     """The same by the items' rows in the towers, [n]; -1: the fit did not know the item."""
     projected = (text.astype(np.float64) - towers.centre.astype(np.float64)) @ towers.projection.astype(np.float64)
     known = rows >= 0
     projected[known] += towers.ids[rows[known]].astype(np.float64)
+    if images is not None and len(images.rows) and image_dims(towers):
+        seen = images.vectors.astype(np.float64) - towers.image_centre.astype(np.float64)
+        projected[images.rows] += float(towers.image_gate[0]) * (seen @ towers.image_projection.astype(np.float64))
     return unit_rows(projected)
 
 
@@ -60,6 +97,11 @@ def takes_of(towers: Towers, item_ids: NDArray[np.str_]) -> NDArray[np.float64]:
     found = np.zeros(len(rows))
     found[rows >= 0] = towers.takes[rows[rows >= 0]]
     return found
+
+
+def image_dims(towers: Towers) -> int:
+    """How long an image vector these towers read; 0: they read none."""
+    return len(towers.image_centre)
 
 
 def longest_of(shopper: Mapping[str, Floats]) -> int:
@@ -102,12 +144,14 @@ def refuse_unusable_towers(towers: Towers, called: str) -> None:
     """Raises ContractError where a shape does not fit, ids are not sorted, or a number is not finite."""
     items, (encoder_dims, dims) = len(towers.item_ids), towers.projection.shape
     shapes = {"ids": (items, dims), "bias": (items,), "takes": (items,), "centre": (encoder_dims,)}
+    if seen := image_dims(towers):
+        shapes |= {"image_projection": (seen, dims), "image_gate": (1,)}
     wrong = [
         f"{name}: expected shape {list(shape)}, found {list(getattr(towers, name).shape)}"
         for name, shape in shapes.items()
         if getattr(towers, name).shape != shape
     ]
-    numbers = {name: getattr(towers, name) for name in (*shapes, "projection")}
+    numbers = {name: getattr(towers, name) for name in (*shapes, "projection", "image_centre")}
     numbers |= {f"{_SHOPPER}{name}": values for name, values in towers.shopper.items()}
     wrong += [f"{name}: not finite" for name, values in numbers.items() if not np.isfinite(values).all()]
     if not bool(np.all(towers.item_ids[1:] > towers.item_ids[:-1])):
@@ -122,7 +166,8 @@ def _tensors(towers: Towers) -> dict[str, NDArray[np.generic]]:
         "item_id_bytes": np.frombuffer(b"".join(encoded), np.uint8),
         "item_id_ends": np.cumsum([len(one) for one in encoded], dtype=np.int64),
     }
-    numbers = {f.name: getattr(towers, f.name) for f in fields(Towers) if f.name not in {"item_ids", "shopper"}}
+    left_out = {"item_ids", "shopper"} | (set() if image_dims(towers) else _OF_IMAGES)
+    numbers = {f.name: getattr(towers, f.name) for f in fields(Towers) if f.name not in left_out}
     numbers |= {f"{_SHOPPER}{name}": towers.shopper[name] for name in sorted(towers.shopper)}
     # Not ascontiguousarray, which would make a list of one of a single number.
     return tensors | {name: np.asarray(values, "<f4", order="C") for name, values in numbers.items()}

@@ -22,7 +22,8 @@ from nightrank.models.artefact import Floats
 from nightrank.models.batches import Columns, shuffled
 from nightrank.models.catalogue import positions
 from nightrank.models.sampled_softmax import draw_negatives, log_popularity, sampled_softmax
-from nightrank.models.tower_artefact import Towers
+from nightrank.models.team import ALONE, Team
+from nightrank.models.tower_artefact import Images, Towers, image_dims
 from nightrank.models.towers import ItemTower, ShopperTower
 from nightrank.models.training import Pass, deterministic
 from nightrank.sections import RankerRunsConfig, SequenceConfig
@@ -36,15 +37,17 @@ _TAKEN = ("taken_index", "taken_action", "taken_gap")
 
 @dataclass(frozen=True)
 class Fitting:
-    """What a fit turns on. item_ids, embeddings, takes: of the catalogue, in one order. steps: of the whole fit."""
+    """What a fit turns on. embeddings, images, takes: of the catalogue, in one order. steps: of the whole fit."""
 
     items: ItemTower
     shoppers: ShopperTower
     embeddings: Tensor
+    images: Images | None
     takes: Doubles
     settings: SequenceConfig
     seed: int
     steps: int
+    team: Team = ALONE
 
 
 def train_towers(
@@ -53,22 +56,26 @@ def train_towers(
     embeddings: Floats,
     settings: RankerRunsConfig,
     start: Towers | None = None,
+    images: Images | None = None,
+    team: Team = ALONE,
 ) -> tuple[Towers, list[float]]:
     """The towers after the last epoch, and the mean loss of each epoch.
 
-    item_ids [n] sorted, embeddings [n, encoder dims]: the catalogue, rows by item_index. start: towers that it begins
-    from, as far as they fit. Raises ContractError where nobody has taken two items or the loss is not a number.
+    item_ids [n] sorted, embeddings [n, encoder dims]: the catalogue, rows by item_index; images: those of its items.
+    start: towers that it begins from, as far as they fit. Raises ContractError where nobody has taken two items or the
+    loss is not a number.
     """
     takes, batches = _counts(sequences, len(item_ids), settings.sequence)
     if not batches:
         raise ContractError("Towers cannot be trained: expected shoppers with two takes or more, found none.")
     with deterministic(settings.threads), torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
-        items, shoppers = _modules(embeddings, takes, settings)
+        items, shoppers = _modules(embeddings, images, takes, settings)
         if start is not None:
             _begin_from(start, items, shoppers, item_ids)
         steps = batches * settings.sequence.epochs
-        fitting = Fitting(items, shoppers, torch.from_numpy(embeddings), takes, settings.sequence, settings.seed, steps)
+        text = torch.from_numpy(embeddings)
+        fitting = Fitting(items, shoppers, text, images, takes, settings.sequence, settings.seed, steps, team)
         losses = _fit(fitting, sequences)
         return _kept(items, shoppers, item_ids, takes), losses
 
@@ -82,10 +89,13 @@ def _counts(sequences: Pass, items: int, settings: SequenceConfig) -> tuple[Doub
     return takes, sum(1 for _ in _batches(sequences, settings, 0, 0))
 
 
-def _modules(embeddings: Floats, takes: Doubles, settings: RankerRunsConfig) -> tuple[ItemTower, ShopperTower]:
+def _modules(
+    embeddings: Floats, images: Images | None, takes: Doubles, settings: RankerRunsConfig
+) -> tuple[ItemTower, ShopperTower]:
     sizes = settings.sequence
     centre = embeddings.mean(axis=0, dtype=np.float64)
-    items = ItemTower(centre, log_popularity(takes), settings.dims)
+    image_centre = None if images is None else images.vectors.mean(axis=0, dtype=np.float64)
+    items = ItemTower(centre, log_popularity(takes), settings.dims, image_centre)
     tower = ShopperTower(settings.dims, sizes.layers, sizes.heads, sizes.width, sizes.longest, sizes.dropout)
     return items.train(), tower.train()
 
@@ -101,6 +111,9 @@ def _begin_from(start: Towers, items: ItemTower, shoppers: ShopperTower, item_id
     with torch.no_grad():
         items.projection.weight.copy_(torch.from_numpy(start.projection.T.copy()))
         items.ids.weight[rows >= 0] = torch.from_numpy(start.ids[rows[rows >= 0]])
+        if image_dims(start) and items.image_dims() == image_dims(start):
+            items.image_projection.weight.copy_(torch.from_numpy(start.image_projection.T.copy()))
+            items.open_gate(torch.from_numpy(start.image_gate))
 
 
 def _shapes(weights: dict[str, Tensor]) -> dict[str, tuple[int, ...]]:
@@ -111,7 +124,7 @@ def _fit(fitting: Fitting, sequences: Pass) -> list[float]:
     """The mean loss of each epoch; the learning rate falls to 0 in equal steps."""
     settings = fitting.settings
     sparse = [fitting.items.ids.weight, fitting.items.bias.weight]
-    dense = [*fitting.items.projection.parameters(), *fitting.shoppers.parameters()]
+    dense = [*fitting.items.dense_weights(), *fitting.shoppers.parameters()]
     optimisers = (
         torch.optim.SparseAdam(sparse, lr=settings.learning_rate),
         torch.optim.AdamW(dense, lr=settings.learning_rate, weight_decay=settings.weight_decay),
@@ -122,8 +135,9 @@ def _fit(fitting: Fitting, sequences: Pass) -> list[float]:
         for number, columns in enumerate(_batches(sequences, settings, fitting.seed, epoch)):
             _pace(optimisers, settings.learning_rate * (1 - step / fitting.steps))
             loss = _loss(fitting, columns, np.random.default_rng((fitting.seed, epoch, number)))
-            of_epoch.append(_finite(loss, epoch))
+            of_epoch.append(_finite(fitting.team.mean(loss.item()), epoch))
             loss.backward()
+            fitting.team.average([*dense, *sparse])
             torch.nn.utils.clip_grad_norm_(dense, _LONGEST_STEP)
             for optimiser in optimisers:
                 optimiser.step()
@@ -132,13 +146,13 @@ def _fit(fitting: Fitting, sequences: Pass) -> list[float]:
     return losses
 
 
-def _finite(loss: Tensor, epoch: int) -> float:
-    if not torch.isfinite(loss):
+def _finite(loss: float, epoch: int) -> float:
+    if not np.isfinite(loss):
         raise ContractError(
-            f"Towers cannot be trained: expected a finite loss, found {loss.item()} in epoch {epoch}. Look for "
+            f"Towers cannot be trained: expected a finite loss, found {loss} in epoch {epoch}. Look for "
             "numbers in the table item_embeddings, or lower ranker_runs.sequence.learning_rate."
         )
-    return float(loss.item())
+    return loss
 
 
 def _pace(optimisers: tuple[torch.optim.Optimizer, ...], learning_rate: float) -> None:
@@ -169,14 +183,17 @@ def _told(stream: Iterator[Columns]) -> Iterator[Columns]:
 
 
 def _loss(fitting: Fitting, columns: Columns, random: np.random.Generator) -> Tensor:
-    """The batch's mean loss over all takes but each shopper's first."""
+    """The batch's mean loss over all takes but each shopper's first.
+
+    Of a device in a team: what its shoppers add to it, times the devices: their mean is the batch's.
+    """
     settings, index = fitting.settings, columns["taken_index"].astype(np.int64)
-    negatives = draw_negatives(fitting.takes, settings.draws, random)
+    negatives, predicted = draw_negatives(fitting.takes, settings.draws, random), (index[:, 1:] >= 0).sum()
     rows = np.union1d(index[index >= 0], negatives.rows)
-    at, drawn = np.searchsorted(rows, np.maximum(index, rows[0])), np.searchsorted(rows, negatives.rows)
-    in_catalogue = torch.from_numpy(rows)
-    vectors = fitting.items(in_catalogue, fitting.embeddings[in_catalogue], settings.id_dropout)
-    biases = fitting.items.biases(in_catalogue)
+    vectors, biases = _items_at(fitting, rows)
+    columns = _part_of(fitting.team, columns)
+    index, drawn = columns["taken_index"].astype(np.int64), np.searchsorted(rows, negatives.rows)
+    at = np.searchsorted(rows, np.maximum(index, rows[0]))
     action, gap = (torch.from_numpy(columns[name][:, :-1].astype(np.int64)) for name in _TAKEN[1:])
     hidden = torch.rand(action.shape) < settings.hidden
     shown = functional.embedding(torch.from_numpy(at[:, :-1]), vectors)
@@ -187,7 +204,26 @@ def _loss(fitting: Fitting, columns: Columns, random: np.random.Generator) -> Te
     taken = (scaled * functional.embedding(positive, vectors)).sum(dim=-1) + biases[positive]
     scores = scaled @ vectors[torch.from_numpy(drawn)].T + biases[torch.from_numpy(drawn)]
     out = torch.from_numpy(_takes_too(index, at, len(rows))[:, drawn][shopper])
-    return sampled_softmax(taken, scores, negatives.log_chance, out).mean()
+    losses = sampled_softmax(taken, scores, negatives.log_chance, out)
+    return losses.mean() if fitting.team.size == 1 else losses.sum() * (fitting.team.size / float(predicted))
+
+
+def _items_at(fitting: Fitting, rows: Indices) -> tuple[Tensor, Tensor]:
+    """Vectors [U, dims] and biases [U] of these rows of the catalogue."""
+    in_catalogue = torch.from_numpy(rows)
+    images = fitting.images and tuple(map(torch.from_numpy, fitting.images.among(rows)))
+    text = fitting.embeddings[in_catalogue]
+    return fitting.items(in_catalogue, text, fitting.settings.id_dropout, images), fitting.items.biases(in_catalogue)
+
+
+def _part_of(team: Team, columns: Columns) -> Columns:
+    """This device's shoppers; one that stands in for another takes nothing."""
+    if team.size == 1:
+        return columns
+    count = len(columns["taken_index"])
+    part = {name: column[team.rows(count)] for name, column in columns.items()}
+    part["taken_index"][team.stands_in(count)] = -1
+    return part
 
 
 def _takes_too(index: Indices, at: Indices, items: int) -> NDArray[np.bool_]:
@@ -209,4 +245,5 @@ def _kept(items: ItemTower, shoppers: ShopperTower, item_ids: NDArray[np.str_], 
             centre=items.centre.numpy().copy(),
             projection=items.projection.weight.numpy().T.copy(),
             shopper=weights,
+            **items.of_images(),
         )

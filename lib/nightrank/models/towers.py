@@ -1,12 +1,13 @@
 """The two towers: a unit vector for each item, and for each moment of a shopper's takes in order.
 
-v_i = unit(id_i + P'(e_i - mean e))                         e_i: the encoder's vector of the item
+v_i = unit(id_i + P'(e_i - mean e) + g Q'(m_i - mean m))    e_i, m_i: vectors of the item's text and of its image
 u_t = unit(state t of a causal, pre-norm transformer over v of the items, the actions and the gaps up to t)
 s u_t.v_i + b_i is about log p(i is taken next | the shopper's takes up to t), up to a constant of u_t
 
 Vectors have length 1, so that int8 directions, codes and the ranker's cosine take them as they are; one scale s and
 the biases b say the rest. Sources: Kang & McAuley 2018 (self-attention over a sequence), Hou et al. 2022 (text beside
-ids), Wang et al. 2017 (a scaled cosine in a softmax).
+ids), Wang et al. 2017 (a scaled cosine in a softmax), Alayrac et al. 2022 (images added late behind a gate that begins
+at 0: at first nothing changes). An item without an image has no such part.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ from nightrank.models.ranker import unit
 from nightrank.models.sequences import ACTION_INDICES, GAPS
 
 _START_SPREAD = 0.02
+# One number against the thousands of a projection: with their steps alone it would hardly move within a fit.
+_GATE_PACE = 10.0
+_WIDEST_GATE = 0.99
 _START_SCALE = 10.0  # a cosine spreads by some tenths, a log probability by some units
 # Shoppers whose states are computed at once: some 50 MB of activations for fifty takes of 128 dims.
 _SHOPPERS_AT_ONCE = 256
@@ -35,9 +39,16 @@ class ItemTower(nn.Module):  # type: ignore[misc]  # torch is not type-checked: 
     """Vectors and biases of items.
 
     centre: [encoder dims] the mean encoder vector. log_popularity: [items with an id], what biases start from.
+    image_centre: [image dims] the mean image; None: no item has one, and there is no weight for it.
     """
 
-    def __init__(self, centre: NDArray[Any], log_popularity: NDArray[Any], dims: int) -> None:
+    def __init__(
+        self,
+        centre: NDArray[Any],
+        log_popularity: NDArray[Any],
+        dims: int,
+        image_centre: NDArray[Any] | None = None,
+    ) -> None:
         super().__init__()
         # Sparse gradients: a step costs what its batch holds, not what the catalogue holds.
         self.ids = nn.Embedding(len(log_popularity), dims, sparse=True)
@@ -47,9 +58,17 @@ class ItemTower(nn.Module):  # type: ignore[misc]  # torch is not type-checked: 
         nn.init.normal_(self.ids.weight, std=_START_SPREAD)
         with torch.no_grad():
             self.bias.weight.copy_(torch.as_tensor(log_popularity, dtype=torch.float32)[:, None])
+        if image_centre is not None:
+            self.image_projection = nn.Linear(len(image_centre), dims, bias=False)
+            self.image_gate = nn.Parameter(torch.zeros(1))
+            self.register_buffer("image_centre", torch.as_tensor(image_centre, dtype=torch.float32))
 
-    def forward(self, rows: Tensor, embeddings: Tensor, id_dropout: float = 0.0) -> Tensor:
+    def forward(
+        self, rows: Tensor, embeddings: Tensor, id_dropout: float = 0.0, images: tuple[Tensor, Tensor] | None = None
+    ) -> Tensor:
         """v [U, dims] of the items with ids in these rows [U], -1: without one, and these encoder vectors.
+
+        images: which of the U items have one, [m], and its vector, [m, image dims].
 
         While training, the share `id_dropout` of the items is treated as if it had no id: the projection learns to do
         without, which is all that a new item has.
@@ -57,8 +76,39 @@ class ItemTower(nn.Module):  # type: ignore[misc]  # torch is not type-checked: 
         known = rows >= 0
         if self.training and id_dropout:
             known = known & (torch.rand(len(rows)) >= id_dropout)
-        text = self.projection(embeddings - self.centre)
-        return unit(text + known[:, None] * self.ids(rows.clamp(min=0)))
+        told = self.projection(embeddings - self.centre) + known[:, None] * self.ids(rows.clamp(min=0))
+        if images is not None and len(images[0]):
+            seen = self.gate() * self.image_projection(images[1] - self.image_centre)
+            told = told.index_add(0, images[0], seen)
+        return unit(told)
+
+    def dense_weights(self) -> list[nn.Parameter]:
+        """What a step changes as a whole, unlike ids and biases."""
+        sparse = {id(self.ids.weight), id(self.bias.weight)}
+        return [own for own in self.parameters() if id(own) not in sparse]
+
+    def gate(self) -> Tensor:
+        """g [1], in (-1, 1): how much an image counts."""
+        return torch.tanh(_GATE_PACE * self.image_gate)
+
+    def open_gate(self, gate: Tensor) -> None:
+        """Sets g; from 1 nothing would lead back."""
+        with torch.no_grad():
+            self.image_gate.copy_(gate.clamp(-_WIDEST_GATE, _WIDEST_GATE).atanh() / _GATE_PACE)
+
+    def of_images(self) -> dict[str, Floats]:
+        """What of it reads images, as arrays by the names of tower_artefact.Towers; nothing where nothing does."""
+        if not self.image_dims():
+            return {}
+        return {
+            "image_centre": self.image_centre.numpy().copy(),
+            "image_projection": self.image_projection.weight.detach().numpy().T.copy(),
+            "image_gate": self.gate().detach().numpy().copy(),
+        }
+
+    def image_dims(self) -> int:
+        """How long an image vector it reads; 0: it reads none."""
+        return len(self.image_centre) if hasattr(self, "image_centre") else 0
 
     def biases(self, rows: Tensor) -> Tensor:
         """b [U]."""

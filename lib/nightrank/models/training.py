@@ -6,6 +6,7 @@ the rows are cut into parts does not matter. The same rows, embeddings and setti
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -233,6 +234,8 @@ def _mean_shopper(examples: Pass, vectors: Floats, rows: int) -> Floats:
 @contextmanager
 def deterministic(threads: int) -> Iterator[None]:
     """Torch's settings for equal bits, put back afterwards."""
+    # On a GPU torch refuses matrix products without it; it is read when the first one is made, and stays.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)

@@ -105,5 +105,5 @@ def _folder() -> tempfile.TemporaryDirectory[str]:
 
 @lru_cache(maxsize=256)
 def _opened(file: str) -> NDArray[Any]:
-    opened: NDArray[Any] = np.load(SparkFiles.get(file), mmap_mode="r", allow_pickle=False)
-    return opened
+    mapped = np.load(SparkFiles.get(file), mmap_mode="r", allow_pickle=False)
+    return np.asarray(mapped)  # the same memory; as np.memmap every index into it would run through Python

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import pandas
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -14,13 +16,15 @@ from nightrank.config import Config
 from nightrank.models.artefact import Ranker
 from nightrank.models.row import Row, compile_rows
 from nightrank.steps.catalogue import Loader, share_catalogue
+from nightrank.steps.held_out import agreements_of
 from nightrank.steps.persons import persons, persons_of, under_each_id
 from nightrank.steps.shoppers import flat_shoppers, group_shoppers, read_shopper, without_takes
 
 COMPILED = (
     "user_id string, facet_weights map<string, double>, item_boosts map<string, double>, interest array<tinyint>, "
-    "evidence bigint"
+    "evidence bigint, agreement double, centred array<float>, beta double"
 )
+BUCKET = "bucket"
 
 
 def share_indexed(item_tokens: DataFrame, item_neighbours: DataFrame, config: Config) -> Callable[[str], Loader]:
@@ -63,42 +67,62 @@ def compile_profiles(
 def compiled_rows(shoppers: DataFrame, catalogue: Loader, ranker: Ranker, config: Config) -> DataFrame:
     """One row of weights a shopper, in columns COMPILED.
 
-    shoppers: flat rows (shoppers.COLUMNS), one as_of date. They are scored in fixed buckets of their id, in id order,
-    so that a rerun gives the same bits whatever the partitions.
+    shoppers: flat rows (shoppers.COLUMNS), one as_of date. They are scored in batches that are cut from fixed buckets
+    of their id, in id order, so that a rerun gives the same bits whatever the partitions; and a task holds one batch,
+    however many shoppers there are.
     """
     bucket = F.pmod(F.xxhash64("user_id"), F.lit(config.rerank_weights.buckets))
     read = shoppers if ranker.shopper_tower else without_takes(shoppers)
     return (
-        read.withColumn("bucket", bucket)
-        .groupBy("bucket")
-        .applyInPandas(_compile_bucket(catalogue, ranker, config), schema=COMPILED)
+        read.withColumn(BUCKET, bucket)
+        .repartition(BUCKET)
+        .sortWithinPartitions(BUCKET, "user_id")
+        .mapInPandas(_compile_batches(catalogue, ranker, config), schema=COMPILED)
     )
 
 
-def _compile_bucket(
+def _compile_batches(
     catalogue: Loader, ranker: Ranker, config: Config
-) -> Callable[[pandas.DataFrame], pandas.DataFrame]:
-    def compile_bucket(bucket: pandas.DataFrame) -> pandas.DataFrame:
-        bucket = bucket.sort_values("user_id", kind="stable")
+) -> Callable[[Iterator[pandas.DataFrame]], Iterator[pandas.DataFrame]]:
+    def compile_batches(frames: Iterator[pandas.DataFrame]) -> Iterator[pandas.DataFrame]:
         items = catalogue()
         decay = config.training_examples.recent_decay
-        shoppers = [read_shopper(items, row, decay) for row in bucket.itertuples(index=False)]
-        rows = compile_rows(items, ranker, shoppers, config.rerank_weights)
-        return pandas.DataFrame(
-            [
-                _as_columns(user, evidence, row)
-                for user, evidence, row in zip(bucket.user_id, bucket.evidence, rows, strict=True)
-            ]
-        )
+        for batch in fixed_batches(frames, config.rerank_weights.batch):
+            flat = list(batch.itertuples(index=False))
+            shoppers = [read_shopper(items, row, decay) for row in flat]
+            rows = compile_rows(items, ranker, shoppers, config.rerank_weights)
+            agreed = agreements_of(items, ranker, flat, decay, config.gates.agreement_takes)
+            compiled = zip(flat, agreed.tolist(), rows, strict=True)
+            yield pandas.DataFrame([_as_columns(shopper, agreement, row) for shopper, agreement, row in compiled])
 
-    return compile_bucket
+    return compile_batches
 
 
-def _as_columns(user_id: str, evidence: int, row: Row) -> dict[str, Any]:
+def fixed_batches(frames: Iterable[pandas.DataFrame], most: int) -> Iterator[pandas.DataFrame]:
+    """The rows of each bucket, `most` at a time and then the rest, wherever one frame ends and the next begins.
+
+    The frames' rows come bucket by bucket (column BUCKET).
+    """
+    held = pandas.DataFrame({BUCKET: []})
+    for frame in frames:
+        held = pandas.concat([held, frame], ignore_index=True) if len(held) else frame.reset_index(drop=True)
+        batch_of_bucket = held.groupby(BUCKET, sort=False).cumcount() // most
+        begins = np.flatnonzero((held[BUCKET].diff() != 0) | (batch_of_bucket.diff() != 0))
+        for start, end in pairwise(begins.tolist()):
+            yield held.iloc[start:end]
+        held = held.iloc[begins[-1] :] if len(begins) else held
+    if len(held):
+        yield held
+
+
+def _as_columns(shopper: Any, agreement: float, row: Row) -> dict[str, Any]:
     return {
-        "user_id": user_id,
+        "user_id": shopper.user_id,
         "facet_weights": row.facet_weights,
         "item_boosts": row.item_boosts,
         "interest": row.interest,
-        "evidence": evidence,
+        "evidence": shopper.evidence,
+        "agreement": agreement,
+        "centred": row.centred,
+        "beta": row.beta,
     }

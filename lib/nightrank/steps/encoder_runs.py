@@ -16,6 +16,7 @@ from nightrank.errors import ContractError
 from nightrank.nights import Night
 from nightrank.steps.arrays import collect_arrays
 from nightrank.steps.consent import not_forgotten
+from nightrank.steps.devices import on_devices
 from nightrank.steps.encoder_lessons import TRAIN, SearchTakes, search_takes
 from nightrank.steps.encoders import PROMOTED, REFUSED, SKIPPED, base_version, with_encoder_in_force, with_model
 from nightrank.steps.petastorm_feed import Feed, feed_folder, petastorm_feed
@@ -85,12 +86,11 @@ def _tuned_and_judged(takes: SearchTakes, feed: Feed, standing: Config, night: N
     from nightrank.models.encoder_checkpoints import drop_checkpoint
     from nightrank.models.encoder_judging import judge
     from nightrank.models.encoder_lessons import Lessons
-    from nightrank.models.encoder_training import tune_encoder
 
     lessons = Lessons(
         takes.query_texts, takes.item_texts, takes.unseen, feed.rows[TRAIN], partial(feed.examples, TRAIN), takes.valid
     )
-    tuned = tune_encoder(config.item_embeddings, lessons, config)
+    tuned = _tuned(lessons, config)
     row = {"standing_version": encoder_version(standing.item_embeddings), "epochs": tuned.best_epoch}
     with tempfile.TemporaryDirectory() as folder:
         write_encoder(tuned.model.network, encoder_folder(config.item_embeddings.model), Path(folder))
@@ -102,6 +102,17 @@ def _tuned_and_judged(takes: SearchTakes, feed: Feed, standing: Config, night: N
             row |= {"status": PROMOTED, **_kept(Path(folder), tuned, verdict.metrics, lessons.rows, night, config)}
     drop_checkpoint(config, tuned.checkpoint)
     return row
+
+
+def _tuned(lessons: Any, config: Config) -> Any:
+    """What training leaves: in this process, or on several devices by way of the checkpoints in the lake."""
+    from nightrank.models.encoder_training import tune_encoder, tune_in_team, tuned_in_team
+
+    settings, given = config.encoder_runs, (config.item_embeddings, lessons, config)
+    if settings.devices == 1:
+        return tune_encoder(*given)
+    gpu = settings.device.startswith("cuda")
+    return tuned_in_team(*given, on_devices(partial(tune_in_team, *given), settings.devices, settings.devices_on, gpu))
 
 
 def _kept(

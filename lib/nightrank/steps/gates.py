@@ -1,13 +1,14 @@
-"""gates: gain of personalising by class and evidence, on searches that the ranker has not seen.
+"""gates: gain of personalising by class, evidence and agreement, on searches that the ranker has not seen.
 
 Searches of the night before, which the ranker did not train on, are scored with rows compiled from what stood the
-night before that. A kind of search gets the alpha that gained most, and 0 where the interval of the gain touches 0.
+night before that. A kind of search gets the alpha that is expected to gain most, and 0 where the interval of the gain
+touches 0: learned cell by cell where there are searches enough (models/gate_cells.py), else by class and evidence.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import astuple, replace
+from dataclasses import astuple
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,9 @@ from pyspark.sql import functions as F
 from nightrank.config import Config
 from nightrank.models.artefact import Ranker
 from nightrank.models.catalogue import Catalogue
-from nightrank.models.gate import Gate, fit_gate, ndcg_by_alpha
+from nightrank.models.gate import ndcg_by_alpha
+from nightrank.models.gate_cells import UNKNOWN, Judged
+from nightrank.models.gate_table import class_gates
 from nightrank.nights import ONE_DAY, Night, end_of
 from nightrank.steps.arrays import Arrays, collect_arrays
 from nightrank.steps.catalogue import Loader
@@ -31,7 +34,10 @@ from nightrank.steps.slates import flat_slates
 from nightrank.tables import CLASSES, GATES
 
 SEED = 20  # of the bootstrap; any fixed number: a rerun must draw the same samples
-TRIED = "query_id string, user_id string, query_class string, evidence bigint, weight double, ndcgs array<double>"
+TRIED = (
+    "query_id string, user_id string, query_class string, evidence bigint, agreement double, weight double, "
+    "ndcgs array<double>"
+)
 
 
 def build_gates(
@@ -49,7 +55,7 @@ def build_gates(
     night: Night,
     config: Config,
 ) -> DataFrame:
-    """One row a ranker, class and evidence bucket. No rows where no search of the night before can be judged.
+    """One row a ranker, class and cell of evidence and agreement; none where no search of the night before counts.
 
     searches: last night's; user_profiles, segments, item_neighbours, query_classes, people: snapshots of the night
     before that. people_tonight: whose searches are not looked at.
@@ -140,29 +146,16 @@ def _tried_row(
     of_class = alphas[row.query_class], clips[row.query_class]
     ndcgs = ndcg_by_alpha(base, sums, gains, np.argsort(np.argsort(item_ids)), *of_class, cutoff)
     weight = float(gains.sum() / np.sum(row.slate_logged_gains))
-    return row.query_id, row.user_id, row.query_class, getattr(row, f"{role}_evidence"), weight, ndcgs
+    evidence, agreement = getattr(row, f"{role}_evidence"), getattr(row, f"{role}_agreement")
+    known = UNKNOWN if pandas.isna(agreement) else agreement
+    return row.query_id, row.user_id, row.query_class, evidence, known, weight, ndcgs
 
 
 def _rows_of_class(
     ranker_id: str, tried: Arrays, query_class: str, alphas: Sequence[float], clip: float, config: Config
 ) -> list[tuple[object, ...]]:
-    """One gate a bucket of evidence; one with too few searches takes the gate of all shoppers with any evidence."""
-    of_class, evidence = tried["query_class"] == query_class, tried["evidence"]
-    pooled = _fit(tried, of_class & (evidence > 0), alphas, clip, config)
-    limits = [*config.gates.evidence_buckets, np.iinfo(np.int64).max]
-    rows: list[tuple[object, ...]] = []
-    for low, high in zip((0, *limits[:-1]), limits, strict=True):
-        within = of_class & (evidence >= low) & (evidence < high)
-        gate = _fit(tried, within, alphas, clip, config)
-        if within.sum() < config.gates.min_searches:
-            # Nothing is known of the first bucket's shoppers: what others gain says nothing of them.
-            gate = pooled if low > 0 else replace(gate, alpha=0.0, bound=0.0)
-        rows.append((ranker_id, query_class, int(low), *astuple(gate)))
-    return rows
-
-
-def _fit(tried: Arrays, chosen: np.ndarray, alphas: Sequence[float], clip: float, config: Config) -> Gate:
-    ndcgs = np.stack(list(tried["ndcgs"]))[chosen]
-    return fit_gate(
-        tried["user_id"][chosen], tried["weight"][chosen], ndcgs, alphas, clip, config.gates.bootstrap, SEED
-    )
+    chosen = tried["query_class"] == query_class
+    judged = Judged(tried["user_id"][chosen], tried["weight"][chosen], np.stack(list(tried["ndcgs"]))[chosen])
+    of_shopper = tried["evidence"][chosen], tried["agreement"][chosen]
+    gates = class_gates(judged, *of_shopper, alphas, clip, config.gates, SEED)
+    return [(ranker_id, query_class, low, least, *astuple(gate)) for low, least, gate in gates]

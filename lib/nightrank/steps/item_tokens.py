@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import reduce
+from typing import Any
 
 import numpy as np
 import pandas
@@ -17,10 +18,11 @@ from nightrank.models.catalogue import positions
 from nightrank.models.codebook import assign_codes
 from nightrank.models.int8 import to_int8
 from nightrank.models.row import code_token
-from nightrank.models.tower_artefact import Towers, row_vectors
+from nightrank.models.tower_artefact import Towers, image_dims, row_vectors
 from nightrank.models.tower_store import fetch_towers
 from nightrank.nights import Night
 from nightrank.steps.arrays import share_arrays
+from nightrank.steps.images import image_of, images_in
 from nightrank.steps.rankers import contenders
 from nightrank.tables import ITEM_TOKENS
 
@@ -41,7 +43,7 @@ def build_item_tokens(
         if c.ranker is not None
     }
     popularity = item_neighbours.where(F.col("rank") == 0).select("item_id", F.col("weight").alias("popularity"))
-    known = items.select("item_id", "facets", "content_hash").join(popularity, on="item_id", how="left")
+    known = items.join(popularity, on="item_id", how="left")
     parts = [_tokens_of(known, item_embeddings, rankers[version], config) for version in sorted(rankers)]
     nothing = items.sparkSession.createDataFrame([], ITEM_TOKENS.columns)
     return reduce(DataFrame.unionByName, parts) if parts else nothing
@@ -49,20 +51,22 @@ def build_item_tokens(
 
 def _tokens_of(items: DataFrame, item_embeddings: DataFrame, ranker: Ranker, config: Config) -> DataFrame:
     vectors = item_embeddings.where(F.col("encoder_version") == ranker.encoder_version)
+    towers = fetch_towers(config, ranker.tower_id) if ranker.tower_id else None
+    dims = image_dims(towers) if towers else 0
+    image = [image_of(dims).alias("image")] if dims else []
     return (
         items.withColumn("popularity", F.coalesce("popularity", F.lit(0.0)))
         .join(vectors.select("content_hash", F.col("vector").alias("embedding")), on="content_hash", how="inner")
-        .select("item_id", "facets", "popularity", "embedding")
-        .mapInPandas(_coded(ranker, _towers_of(items, ranker, config)), schema=ITEM_TOKENS.columns)
+        .select("item_id", "facets", "popularity", "embedding", *image)
+        .mapInPandas(_coded(ranker, _shared(items, towers)), schema=ITEM_TOKENS.columns)
     )
 
 
-def _towers_of(items: DataFrame, ranker: Ranker, config: Config) -> Callable[[], Towers | None]:
-    """A loader that gives each worker the ranker's towers, mapped into memory; None: it has none."""
-    if ranker.tower_id is None:
+def _shared(items: DataFrame, towers: Towers | None) -> Callable[[], Towers | None]:
+    """A loader that gives each worker the towers, mapped into memory; None: there are none."""
+    if towers is None:
         return lambda: None
-    towers = fetch_towers(config, ranker.tower_id)
-    arrays = {name: values for name, values in vars(towers).items() if name != "shopper"}
+    arrays = {name: values for name, values in vars(towers).items() if name != "shopper" and len(values)}
     shared = share_arrays(items, arrays)
     return lambda: Towers(**shared())  # type: ignore[arg-type]  # the names are Towers' own fields
 
@@ -87,13 +91,13 @@ def _vectors(ranker: Ranker, towers: Towers | None, batch: pandas.DataFrame) -> 
     if towers is None:
         return [item_vectors(ranker, text)[0] for text in texts]
     rows = positions(towers.item_ids, batch["item_id"].to_numpy(np.str_))
-    return [row_vectors(towers, rows[n : n + 1], text)[0] for n, text in enumerate(texts)]
+    images = [images_in([image]) for image in batch["image"]] if image_dims(towers) else [None] * len(rows)
+    one_each = zip(rows[:, None], texts, images, strict=True)
+    return [row_vectors(towers, row, text, image)[0] for row, text, image in one_each]
 
 
-def _coded_item(
-    ranker: Ranker, row: tuple[str, NDArray[np.object_], float, NDArray[np.float32]], vector: Floats
-) -> tuple[object, ...]:
-    item_id, facets, popularity, _ = row
+def _coded_item(ranker: Ranker, row: Any, vector: Floats) -> tuple[object, ...]:
+    item_id, facets, popularity = row[:3]
     codes = assign_codes(vector[None, :], ranker.codebook)[0]
     tokens = [code_token(ranker.code_version, level, int(code)) for level, code in enumerate(codes)]
     told = prior(ranker, vector, popularity)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -17,7 +17,8 @@ from nightrank.models.scorer import row_sums
 from nightrank.steps.slates import SLATE_COLUMNS
 from nightrank.tables import ANONYMOUS
 
-ROW_COLUMNS = ("facet_weights", "item_boosts", "evidence", "alpha", "bound")
+BY_CLASS = ("alpha", "bound", "expected_gain")
+ROW_COLUMNS = ("facet_weights", "item_boosts", "evidence", "agreement", *BY_CLASS)
 
 
 def slates_after(slates: DataFrame, cut: datetime, share: float) -> DataFrame:
@@ -37,18 +38,20 @@ def organic(slates: DataFrame) -> DataFrame:
     return kept.withColumns(columns).drop("organic").where(F.exists("slate_gains", lambda gain: gain > 0))
 
 
-def with_row(slates: DataFrame, rows: DataFrame, groups: DataFrame, role: str) -> DataFrame:
+def with_row(
+    slates: DataFrame, rows: DataFrame, groups: DataFrame, role: str, columns: Sequence[str] = ROW_COLUMNS
+) -> DataFrame:
     """The slates with the row that their shopper is served, in columns `<role>_facet_weights` and so on.
 
-    rows, groups: user_id and ROW_COLUMNS. A shopper without a row gets the row `anonymous` of the groups; without
-    that, NULLs. alpha and bound are those of the search's class.
+    rows, groups: user_id and the columns, ROW_COLUMNS at least; expected_gain NULL where it was not kept. A shopper
+    without a row gets the row `anonymous` of the groups; without that, NULLs. BY_CLASS are those of the search's class.
     """
-    fallback = groups.where(F.col("user_id") == ANONYMOUS).select(*[F.col(c).alias(f"any_{c}") for c in ROW_COLUMNS])
-    own = rows.where(F.col("user_id") != ANONYMOUS).select("user_id", *ROW_COLUMNS, F.lit(True).alias("has_row"))
+    fallback = groups.where(F.col("user_id") == ANONYMOUS).select(*[F.col(c).alias(f"any_{c}") for c in columns])
+    own = rows.where(F.col("user_id") != ANONYMOUS).select("user_id", *columns, F.lit(True).alias("has_row"))
     joined = slates.join(own, on="user_id", how="left").join(F.broadcast(fallback), on=F.lit(True), how="left")
-    served = {c: F.when(F.col("has_row"), F.col(c)).otherwise(F.col(f"any_{c}")) for c in ROW_COLUMNS}
-    for column in ("alpha", "bound"):
-        served[column] = F.coalesce(served[column][F.col("query_class")], F.lit(0.0))
+    served = {c: F.when(F.col("has_row"), F.col(c)).otherwise(F.col(f"any_{c}")) for c in columns}
+    of_class = {column: served[column][F.col("query_class")] for column in BY_CLASS}
+    served |= of_class | {column: F.coalesce(of_class[column], F.lit(0.0)) for column in ("alpha", "bound")}
     named = [value.alias(f"{role}_{column}") for column, value in served.items()]
     return joined.select(*slates.columns, *named)
 

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import pyarrow
 from fsspec.implementations.local import LocalFileSystem  # type: ignore[import-untyped]  # it ships no types
+from numpy.typing import NDArray
 from packaging.version import Version
 from pyarrow import parquet
 
@@ -98,6 +99,41 @@ class InOrderPool:
         """Nothing runs, so there is nothing to wait for."""
 
 
+@dataclass(frozen=True)
+class MatrixReader:
+    """Row groups as numpy: a column of numbers as it lies in memory, one of lists of one length as a matrix.
+
+    petastorm's own makes an array of each list and a matrix of those: most of what a pass would cost.
+    """
+
+    batched_output: bool = True
+
+    def read_next(self, pool: InOrderPool, schema: Any, _ngram: Any) -> Any:
+        """The next row group's columns, read-only; StopIteration after the last."""
+        from petastorm.workers_pool import EmptyResultError
+
+        try:
+            table = pool.get_results()
+        except EmptyResultError:
+            raise StopIteration from None
+        return schema.make_namedtuple(**{name: as_numpy(name, table.column(name)) for name in table.column_names})
+
+
+def as_numpy(name: str, column: Any) -> NDArray[Any]:
+    """The numbers [rows] or [rows, length] of a pyarrow column of one chunk, not copied.
+
+    Raises ValueError where a number or a list is NULL, or lists are of several lengths.
+    """
+    chunk = column.chunk(0)
+    is_list = pyarrow.types.is_list(chunk.type)
+    values = chunk.flatten() if is_list else chunk
+    lengths = np.unique(np.diff(chunk.offsets)) if is_list else np.ones(1, np.int64)
+    if chunk.null_count or values.null_count or len(lengths) != 1:
+        raise ValueError(f"column {name}: expected numbers or lists of one length without NULLs, found others")
+    numbers: NDArray[Any] = values.to_numpy()
+    return numbers.reshape(len(chunk), int(lengths[0])) if is_list else numbers
+
+
 def install() -> None:
     """Imports petastorm and mends its modules; a second call does nothing. ImportError where it came too late."""
     if "petastorm" not in sys.modules:
@@ -123,7 +159,7 @@ def _mend() -> None:
         _swap(modules[name], pq=reading)
     numbers = _with_names(np, unicode_=np.str_, string_=np.bytes_)
     _swap(modules["petastorm.unischema"], np=numbers)
-    _swap(modules["petastorm.arrow_reader_worker"], np=numbers)
+    _swap(modules["petastorm.arrow_reader_worker"], np=numbers, ArrowReaderWorkerResultsQueueReader=MatrixReader)
     _swap(modules["petastorm.fs_utils"], pyarrow=_with_names(pyarrow, localfs=LocalFileSystem()))
     _swap(modules["petastorm.etl.dataset_metadata"], depickle_legacy_package_name_compatible=_refuse)
     _swap(

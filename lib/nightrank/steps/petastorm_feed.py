@@ -12,7 +12,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote
 
 import numpy as np
@@ -41,7 +40,10 @@ _CACHE_SETTING = "petastorm.spark.converter.parentCacheDirUrl"
 
 @dataclass(frozen=True)
 class Feed:
-    """rows: how many each fold has. examples: starts a pass over a fold: parts of numeric columns, in order."""
+    """rows: how many each fold has. examples: starts a pass over a fold: parts of numeric columns, in order.
+
+    The arrays of a part are read-only. Another process that sees the files can be given `examples`, pickled.
+    """
 
     rows: dict[str, int]
     examples: Callable[[str], Iterator[Columns]]
@@ -50,6 +52,14 @@ class Feed:
 def feed_folder(config: Config) -> str:
     """Where the feed's files lie while they are read."""
     return config.ranker_runs.feed_folder or f"{config.lake.path.rstrip('/')}/feed"
+
+
+@dataclass(frozen=True)
+class Written:
+    """The files of a fold and the rows in all of them: all that a pass needs, in whichever process."""
+
+    file_urls: tuple[str, ...]
+    rows: int
 
 
 @contextmanager
@@ -66,37 +76,40 @@ def petastorm_feed(
     examples.sparkSession.conf.set(_CACHE_SETTING, _url(folder))
     with ExitStack() as stack:
         written = {fold: stack.enter_context(_written(examples, fold, columns)) for fold in folds}
-        yield Feed({fold: len(written[fold]) for fold in folds}, partial(_one_pass, written, columns))
+        yield Feed({fold: written[fold].rows for fold in folds}, partial(_one_pass, written, tuple(columns)))
 
 
 @contextmanager
-def _written(examples: DataFrame, fold: str, columns: Sequence[str]) -> Iterator[Any]:
-    """petastorm's converter of one fold."""
+def _written(examples: DataFrame, fold: str, columns: Sequence[str]) -> Iterator[Written]:
+    """One fold, as petastorm's converter has written it."""
     from petastorm.spark import make_spark_converter
 
     ordered = examples.where(F.col("fold") == fold).orderBy("example_order", "query_id").select(*columns)
     converter = make_spark_converter(ordered, dtype=None)
     try:
-        yield converter
+        yield Written(tuple(converter.file_urls), len(converter))
     finally:
         converter.delete()
 
 
-def _one_pass(folds: dict[str, Any], columns: Sequence[str], fold: str) -> Iterator[Columns]:
-    expected, read, last = len(folds[fold]), 0, -(2**63)
+def _one_pass(folds: dict[str, Written], columns: Sequence[str], fold: str) -> Iterator[Columns]:
+    expected, read, last = folds[fold].rows, 0, -(2**63)
     try:
         for part in _parts(folds[fold].file_urls, columns) if expected else ():
             last = _refuse_disorder(part["example_order"], last, fold)
             read += len(part["example_order"])
             yield part
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise ContractError(_unread(fold, expected, f"found {error}")) from error
     if read != expected:
         raise ContractError(_unread(fold, expected, f"read {read}"))
 
 
-def _parts(file_urls: list[str], columns: Sequence[str]) -> Iterator[Columns]:
+def _parts(file_urls: Sequence[str], columns: Sequence[str]) -> Iterator[Columns]:
     """The columns of each row group, [rows] or [rows, length], from a reader of its own."""
+    from nightrank.steps.petastorm_compat import install
+
+    install()
     from petastorm import make_batch_reader
 
     reading = {"reader_pool_type": "dummy", "shuffle_row_groups": False, "num_epochs": 1}
@@ -119,7 +132,7 @@ def _refuse_disorder(example_order: NDArray[np.int64], last: int, fold: str) -> 
     return int(example_order[-1])
 
 
-def _in_order(file_urls: list[str]) -> list[str]:
+def _in_order(file_urls: Sequence[str]) -> list[str]:
     """The files as Spark numbered them; names as they are on disk, since petastorm opens them without decoding."""
     return sorted((unquote(url) for url in file_urls), key=lambda url: url.rsplit("/", 1)[-1].split("-")[1].zfill(9))
 

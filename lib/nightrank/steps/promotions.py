@@ -12,16 +12,18 @@ from pyspark.sql import functions as F
 
 from nightrank.config import Config
 from nightrank.errors import ContractError, TryAgainError
-from nightrank.models.report_card import ALL, Figure, below_baselines, figures
+from nightrank.models.report_card import ALL, Figure, below_baselines, compile_loss, figures
+from nightrank.models.shopper_shares import SHARES, shares_of, shopper_shares
 from nightrank.nights import Night
 from nightrank.steps.arrays import Arrays, collect_arrays
 from nightrank.steps.rankers import challenger_id, champion_id
-from nightrank.tables import PROMOTIONS
+from nightrank.tables import ANONYMOUS, PROMOTIONS
 
 log = logging.getLogger("nightrank")
 NO_RANKER = "none"
-# Of one search: the shop, two as it was shown (organic, sponsored), two rankers, nine of mean interest, six more.
-ROWS_A_SEARCH = 20
+# Of one search: the shop, two as it was shown (organic, sponsored), two rankers, the challenger's two of its own (full,
+# undiversified), nine of mean interest, six more.
+ROWS_A_SEARCH = 22
 
 
 def build_promotions(
@@ -36,7 +38,7 @@ def build_promotions(
     """
     challenger, champion = challenger_id(ranker_runs, night.run_date), champion_id(promotions)
     judged = _judged(evaluations, config)
-    found = figures(judged, config.promotions.bootstrap) if len(judged["query_id"]) else []
+    found = _figures(judged, config.promotions.bootstrap) if len(judged["query_id"]) else []
     version = _code_version(ranker_runs, challenger)
     promoted, reason = decide(found, challenger, champion, version, config)
     reason = "; ".join([reason, *map(_in_words, below_baselines(found))])
@@ -94,7 +96,9 @@ def agree_champion(promotions: DataFrame, night: Night, config: Config) -> None:
 def note_figures(promotions: DataFrame, _: Mapping[str, int], config: Config) -> Mapping[str, float]:
     """Notes for MLflow the figures that tonight's row was decided on: in the ranker's run, and in that of `rerank`.
 
-    Returns for the summary how far a ranker is below which baseline: `below/challenger-repeats`, with its bounds.
+    Returns for the summary, with their bounds: `compile_loss`; how far a ranker is below which baseline
+    (`below/challenger-repeats`); which share of the shoppers of each slice a ranker helps, harms and leaves untouched
+    (`helped/challenger/all`).
     """
     from nightrank.models.outbox import Note, keep_note
 
@@ -102,11 +106,16 @@ def note_figures(promotions: DataFrame, _: Mapping[str, int], config: Config) ->
     found = collect_arrays(rows, 100_000, "figures of one night", order=["method", "versus", "slice", "metric"])
     for job in ("train", "rerank") if len(found["metric"]) else ():
         keep_note(config, Note(str(found["run_date"][0]), job, "judged", figures=_as_metrics(found)))
-    below = below_baselines(_as_figures(found))
+    judged = _as_figures(found)
+    below, loss = below_baselines(judged), compile_loss(judged)
     for figure in below:
         log.warning("%s night=%s", _in_words(figure), found["run_date"][0])
+    if loss:
+        log.info("compile_loss=%.4f lower=%.4f upper=%.4f", loss.value, loss.lower, loss.upper)
+    named = {f"below/{f.method}-{f.versus}": f for f in below} | ({"compile_loss": loss} if loss else {})
+    named |= {f"{f.metric}/{f.method}/{f.slice}": f for f in shares_of(judged)}
     bounds = ("value", ""), ("lower", "/lower"), ("upper", "/upper")
-    return {f"below/{f.method}-{f.versus}{end}": getattr(f, bound) for f in below for bound, end in bounds}
+    return {f"{name}{end}": getattr(f, bound) for name, f in named.items() for bound, end in bounds}
 
 
 def _in_words(figure: Figure) -> str:
@@ -121,24 +130,32 @@ def _as_figures(found: Arrays) -> list[Figure]:
 
 
 def _as_metrics(found: Arrays) -> dict[str, float]:
-    """Figures under MLflow names: `ndcg/challenger/class.category`, `ndcg/challenger-shop/all`."""
-    names = zip(found["metric"], found["method"], found["versus"], found["slice"], found["value"], strict=True)
+    """Figures under MLflow names: `ndcg/challenger/class.category`, `helped/challenger-shop/all`.
+
+    Those of segments are left out: a catalogue's own words need not be a name that MLflow takes.
+    """
     return {
-        f"{metric}/{method}{'-' + versus if versus else ''}/{str(part).replace(':', '.')}": float(value)
-        for metric, method, versus, part, value in names
+        f"{f.metric}/{f.method}{'-' + f.versus if f.versus else ''}/{f.slice.replace(':', '.')}": f.value
+        for f in _as_figures(found)
+        if f.metric not in SHARES or f.slice == ALL or f.slice.startswith("class:")
     }
+
+
+def _figures(judged: Arrays, draws: int) -> list[Figure]:
+    return [*figures(judged, draws), *shopper_shares(judged, draws, ANONYMOUS)]
 
 
 def _judged(evaluations: DataFrame, config: Config) -> Arrays:
     most = config.evaluations.max_searches * ROWS_A_SEARCH * config.promotions.pooled_nights
     order = ["user_id", "run_date", "query_id", "method", "part"]
-    return collect_arrays(
-        evaluations.drop("ranker_id"), most, "judged searches", "evaluations.share_of_searches", order
-    )
+    segment = F.coalesce("segment", F.lit(""))
+    columns = evaluations.drop("ranker_id", "alpha", "expected_gain").withColumn("segment", segment)
+    return collect_arrays(columns, most, "judged searches", "evaluations.share_of_searches", order)
 
 
 def _difference(found: list[Figure], versus: str) -> Figure | None:
-    return next((f for f in found if (f.method, f.versus, f.slice) == ("challenger", versus, ALL)), None)
+    wanted = ("challenger", versus, ALL, "ndcg")
+    return next((f for f in found if (f.method, f.versus, f.slice, f.metric) == wanted), None)
 
 
 def _code_version(ranker_runs: DataFrame, ranker_id: str | None) -> str | None:

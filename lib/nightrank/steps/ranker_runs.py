@@ -5,18 +5,22 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import numpy as np
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from nightrank.config import Config
 from nightrank.errors import ContractError
 from nightrank.models.artefact import Ranker, code_version
+from nightrank.models.tower_artefact import Towers
 from nightrank.nights import Night
 from nightrank.steps.arrays import collect_arrays
+from nightrank.steps.devices import on_devices
 from nightrank.steps.encoders import with_encoder_in_force
+from nightrank.steps.images import image_of, images_in
 from nightrank.steps.item_order import item_order
 from nightrank.steps.petastorm_feed import NUMERIC, Feed, feed_folder, petastorm_feed
 from nightrank.steps.sequences import FOLD, TAKEN, longest_read, sequences
@@ -59,10 +63,10 @@ def build_ranker_runs(
     columns = (*NUMERIC, *(TAKEN if longest_read(config) else ()))
     with petastorm_feed(training_examples, feed_folder(config), columns=columns) as feed:
         known = {"encoder_version": version, **{f"{fold}_examples": rows for fold, rows in feed.rows.items()}}
-        if reason := _why_not(feed, config):
+        if reason := why_not(feed, config):
             row = {"status": "skipped", "reason": reason, "ranker_id": NO_RANKER, **known}
         else:
-            catalogue = _catalogue(items, item_embeddings, version, config)
+            catalogue = known_items(items, item_embeddings, version, config)
             tower = standing_tower(ranker_runs, version, night, config)
             if longest_read(config) and (tower is None or tower.towers is None):
                 learned = sequences(user_profiles, people, catalogue.item_ids, config)
@@ -85,7 +89,8 @@ def note_versions(ranker_runs: DataFrame, versions: Mapping[str, int], config: C
     return {figure["key"]: figure["value"] for told in found["told"] for figure in told}
 
 
-def _why_not(feed: Feed, config: Config) -> str | None:
+def why_not(feed: Feed, config: Config) -> str | None:
+    """Why no ranker can be trained on these examples; None: one can."""
     least = config.ranker_runs.min_examples
     if feed.rows["train"] < least:
         return f"{feed.rows['train']} training examples, fewer than ranker_runs.min_examples = {least}"
@@ -97,31 +102,46 @@ def _learned_tower(
     learned: DataFrame, catalogue: Known, last: Tower | None, night: Night, config: Config
 ) -> Tower | None:
     """The tower fitted to these sequences, from where the last one ended; None where they are too few."""
-    from nightrank.models.tower_training import train_towers
-
     settings = config.ranker_runs
     with petastorm_feed(learned, feed_folder(config), (FOLD,), ("example_order", *TAKEN)) as feed:
         if feed.rows[FOLD] < settings.sequence.min_shoppers:
             log.warning("tower=words shoppers=%d fewer than ranker_runs.sequence.min_shoppers", feed.rows[FOLD])
             return None
         start = last.towers if last else None
-        towers, losses = train_towers(feed.examples, catalogue.item_ids, catalogue.embeddings, settings, start)
-    log.info("tower=sequence shoppers=%d loss=%s", feed.rows[FOLD], " ".join(f"{loss:.4f}" for loss in losses))
+        towers, losses = _trained_towers(feed, catalogue, start, config)
+    told = " ".join(f"{loss:.4f}" for loss in losses) + "".join(f" image_gate={gate:.3f}" for gate in towers.image_gate)
+    log.info("tower=sequence shoppers=%d loss=%s", feed.rows[FOLD], told)
     return sequence_tower(towers, catalogue, night, config)
 
 
-def _catalogue(items: DataFrame, item_embeddings: DataFrame, version: str, config: Config) -> Known:
+def _trained_towers(feed: Feed, catalogue: Known, start: Towers | None, config: Config) -> tuple[Towers, list[float]]:
+    """Towers and losses, trained in this process or on several devices, by way of the lake."""
+    from nightrank.models.tower_store import fetch_towers
+    from nightrank.models.tower_team import fit_in_team
+    from nightrank.models.tower_training import train_towers
+
+    settings, known = config.ranker_runs, (feed.examples, catalogue.item_ids, catalogue.embeddings)
+    if settings.devices == 1:
+        return train_towers(*known, settings, start, catalogue.images)
+    work = partial(fit_in_team, config, *known, start, catalogue.images)
+    tower_id, losses = on_devices(work, settings.devices, settings.devices_on, gpu=False)
+    return fetch_towers(config, tower_id), losses
+
+
+def known_items(items: DataFrame, item_embeddings: DataFrame, version: str, config: Config) -> Known:
     """Tonight's items and their encoder vectors.
 
     Raises ContractError where an item has no vector: the rows would not be those that training_examples numbered.
     """
     latest = item_embeddings.where(F.col("encoder_version") == version).groupBy("content_hash")
-    texts = items.groupBy("item_id").agg(F.min("content_hash").alias("content_hash"))
+    dims = config.items.image_dims if longest_read(config) else None
+    image = (F.min(image_of(dims)).alias("image"),) if dims else ()
+    texts = items.groupBy("item_id").agg(F.min("content_hash").alias("content_hash"), *image)
     found = collect_arrays(
         item_order(items)
         .join(texts, on="item_id", how="inner")
         .join(latest.agg(F.min_by("vector", "run_date").alias("vector")), on="content_hash", how="left")
-        .select("item_index", "item_id", F.coalesce("vector", F.array().cast("array<float>")).alias("vector")),
+        .select("item_index", "item_id", _or_empty("vector"), *([_or_empty("image")] if dims else [])),
         config.ranker_runs.max_items,
         "vectors of the catalogue",
         "ranker_runs.max_items",
@@ -133,7 +153,12 @@ def _catalogue(items: DataFrame, item_embeddings: DataFrame, version: str, confi
             f"A ranker cannot be trained: expected a vector of one length by encoder {version} for every item, found "
             f"lengths {lengths}. Run the stage item_embeddings of this night again."
         )
-    return Known(found["item_id"].astype(np.str_), np.stack(list(found["vector"])).astype(np.float32))
+    vectors = np.stack(list(found["vector"])).astype(np.float32)
+    return Known(found["item_id"].astype(np.str_), vectors, images_in(found["image"]) if dims else None)
+
+
+def _or_empty(name: str) -> Column:
+    return F.coalesce(name, F.array().cast("array<float>")).alias(name)
 
 
 def _train(
@@ -143,7 +168,7 @@ def _train(
     from nightrank.models.registry import Training, keep_ranker, log_ranker
 
     settings = config.ranker_runs
-    trained = _fitted(feed, catalogue, tower, config)
+    trained = fitted(feed, catalogue, tower, config)
     tower = tower or fitted_tower(trained.projection, catalogue.embeddings, night, config)
     ranker = _ranker(trained, tower, version, config)
     figures = code_figures(tower, vectors_of(tower, catalogue), config)
@@ -163,7 +188,7 @@ def _train(
     }
 
 
-def _fitted(feed: Feed, catalogue: Known, tower: Tower | None, config: Config) -> Any:
+def fitted(feed: Feed, catalogue: Known, tower: Tower | None, config: Config) -> Any:
     """What training learns: everything, or the coefficients on top of a tower that stands."""
     from nightrank.models.tower_examples import with_shoppers
     from nightrank.models.training import train_ranker

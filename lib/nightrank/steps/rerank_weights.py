@@ -55,4 +55,4 @@ def build_rerank_weights(
 
 
 def _nobody(frame: DataFrame) -> DataFrame:
-    return frame.sparkSession.createDataFrame([(ANONYMOUS, {}, {}, None, 0)], COMPILED)
+    return frame.sparkSession.createDataFrame([(ANONYMOUS, {}, {}, None, 0, None, None, None)], COMPILED)

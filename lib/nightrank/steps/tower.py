@@ -17,7 +17,7 @@ from nightrank.models.artefact import Floats, code_version, project
 from nightrank.models.coding import Coding, coding, drift
 from nightrank.models.feature_names import Doubles
 from nightrank.models.row import code_token
-from nightrank.models.tower_artefact import Towers, longest_of, takes_of, tower_vectors
+from nightrank.models.tower_artefact import Images, Towers, image_dims, longest_of, takes_of, tower_vectors
 from nightrank.nights import Night
 from nightrank.steps.arrays import collect_arrays
 from nightrank.steps.sequences import longest_read
@@ -44,17 +44,21 @@ class Tower:
 
 @dataclass(frozen=True)
 class Known:
-    """Tonight's items in order of item_index: item_ids [n] sorted, embeddings [n, encoder dims]."""
+    """Tonight's items in order of item_index: item_ids [n] sorted, embeddings [n, encoder dims].
+
+    images: for towers that learn from sequences, those as long as items.image_dims says; None: no item has one.
+    """
 
     item_ids: NDArray[np.str_]
     embeddings: Floats
+    images: Images | None = None
 
 
 def standing_tower(ranker_runs: DataFrame, version: str, night: Night, config: Config) -> Tower | None:
     """The last ranker's tower; None where it is to be fitted anew.
 
-    That is: there is none, it is `codebook_every` nights old, the encoder or a size has changed, its file is gone, or
-    it learned from sequences and none is to do so any more.
+    That is: there is none, it is `codebook_every` nights old, the encoder or a size has changed (of images that it has
+    seen, too), its file is gone, or it learned from sequences and none is to do so any more.
     """
     settings = config.ranker_runs
     oldest = night.run_date - timedelta(days=settings.codebook_every - 1)
@@ -62,6 +66,8 @@ def standing_tower(ranker_runs: DataFrame, version: str, night: Night, config: C
     if last is None or last.night < oldest:
         return None
     if last.towers is not None and longest_of(last.towers.shopper) != longest_read(config):
+        return None
+    if last.towers is not None and image_dims(last.towers) not in {0, config.items.image_dims}:
         return None
     return last if last.codebook.shape == (settings.levels, settings.codes, settings.dims) else None
 
@@ -102,7 +108,7 @@ def sequence_tower(towers: Towers, items: Known, night: Night, config: Config) -
     """
     from nightrank.models.tower_store import keep_towers
 
-    vectors = tower_vectors(towers, items.item_ids, items.embeddings)
+    vectors = tower_vectors(towers, items.item_ids, items.embeddings, items.images)
     codebook = _codebook(vectors, np.sqrt(takes_of(towers, items.item_ids) + 1), config)
     error = coding(vectors, codebook).error
     return Tower(towers.projection, codebook, night.run_date, error, towers, keep_towers(config, towers))
@@ -112,7 +118,7 @@ def vectors_of(tower: Tower, items: Known) -> Floats:
     """Unit vectors of items, float32 [n, dims], as the tower sees them."""
     if tower.towers is None:
         return project(items.embeddings, tower.projection)
-    return tower_vectors(tower.towers, items.item_ids, items.embeddings)
+    return tower_vectors(tower.towers, items.item_ids, items.embeddings, items.images)
 
 
 def _codebook(vectors: Floats, weights: Doubles | None, config: Config) -> Floats:
