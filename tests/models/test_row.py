@@ -16,7 +16,7 @@ from nightrank.models.feature_names import SHOPPER_FEATURES
 from nightrank.models.features import Shopper, make_shopper, shopper_features
 from nightrank.models.habits import make_habits
 from nightrank.models.ranker import RankerModule, to_batch
-from nightrank.models.row import candidates, code_token, compile_rows, interests, shopper_part
+from nightrank.models.row import Row, candidates, code_token, compile_rows, interests, shopper_part
 from nightrank.models.scorer import row_sums
 from nightrank.models.sequences import make_taken
 from nightrank.models.towers import ShopperTower, shopper_tower
@@ -215,7 +215,21 @@ def test_with_towers_the_interest_is_the_state_after_the_last_take(catalogue: Ca
     np.testing.assert_allclose(found[0], state[0, -1].detach().numpy(), atol=1e-6)
     assert not found[1].any()
     row = compile_rows(catalogue, towers, [told], CONFIG)[0]
-    codes = 2.0 * (ranker.codebook.astype(np.float64) @ (found[0].astype(np.float64) - ranker.mean_shopper))
-    codes -= codes.mean(axis=1, keepdims=True)
-    for level, code in np.ndindex(*codes.shape):
-        assert row.facet_weights[code_token("c1", level, code)] == pytest.approx(codes[level, code], abs=1e-5)
+    wanted = 2.0 * (found[0].astype(np.float64) - ranker.mean_shopper)
+    assert code_weights(row, ranker) == pytest.approx(centred_codes(ranker, wanted), abs=1e-5)
+    # With recents the codes carry their likeness too: .7 of the last one's vector, .9 of the direction of their mean.
+    told = make_shopper(catalogue, [], [], [], [], ["i05", "i07"], 0.9, taken)
+    last, before = catalogue.vectors[[5, 7]].astype(np.float64)
+    mean = (last + 0.9 * before) / np.linalg.norm(last + 0.9 * before)
+    row = compile_rows(catalogue, towers, [told], CONFIG)[0]
+    assert code_weights(row, ranker) == pytest.approx(centred_codes(ranker, wanted + 0.7 * last + 0.9 * mean), abs=1e-5)
+
+
+def code_weights(row: Row, ranker: Ranker) -> np.ndarray:
+    at = np.ndindex(*ranker.codebook.shape[:2])
+    return np.array([row.facet_weights[code_token("c1", level, code)] for level, code in at])
+
+
+def centred_codes(ranker: Ranker, wanted: np.ndarray) -> np.ndarray:
+    codes = ranker.codebook.astype(np.float64) @ wanted
+    return np.asarray(codes - codes.mean(axis=1, keepdims=True)).ravel()
