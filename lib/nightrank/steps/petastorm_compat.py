@@ -103,7 +103,7 @@ class InOrderPool:
 class MatrixReader:
     """Row groups as numpy: a column of numbers as it lies in memory, one of lists of one length as a matrix.
 
-    petastorm's own makes an array of each list and a matrix of those: most of what a pass would cost.
+    petastorm's own makes an array of each list, and then a matrix of all of those.
     """
 
     batched_output: bool = True
