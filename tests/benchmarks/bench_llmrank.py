@@ -66,8 +66,10 @@ def main() -> None:
     games = sample(games, lists) if asked.most else games
     config = config_in(FOLDER / NAME / asked.name)
     spark = build_session(config.spark)
+    started = time.monotonic()
     prepare(spark, config, {LAST: games}, lists)
     figures: dict[str, float | int | str] = {**described(asked, games, lists), **baseline_figures(games, lists)}
+    figures["seconds_prepare"] = time.monotonic() - started
     found = []
     for seed in asked.seeds:
         started = time.monotonic()

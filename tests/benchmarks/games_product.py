@@ -52,7 +52,9 @@ class Scores:
 def config_in(folder: Path, nights: int = 0) -> Config:
     """The benchmark's settings with inputs, lake and MLflow in the folder: a bulk load and so many nights after it."""
     config = load_config(CONFIG)
-    paths = {name: f"{folder}/input/{name}.parquet" for name in ("events", "searches", "items")}
+    logs = {name: f"{folder}/input/{name}.parquet" for name in ("events", "searches")}
+    # A catalogue a night: new items may arrive in the last one.
+    paths = {**logs, "items": f"{folder}/input/{{run_date}}/items.parquet"}
     calendar = {"bulk_until": LAST - timedelta(days=nights), "nights": nights}
     return config.model_copy(
         update={
@@ -82,19 +84,29 @@ def prepare(spark: SparkSession, config: Config, shelves: Mapping[date, Games], 
 
     shelves: what is known, by night; nights differ in their shelf alone. Under KEEP=1 what was prepared stands.
     """
-    folder, known = Path(config.lake.path).parent, next(iter(shelves.values()))
-    done = folder / "prepared"
-    if KEEP and done.exists():
+    folder = Path(config.lake.path).parent
+    done, written = folder / "prepared", folder / "input" / "written"
+    if not KEEP:
+        shutil.rmtree(folder, ignore_errors=True)
+    if done.exists():
         return
-    shutil.rmtree(folder, ignore_errors=True)
+    if not written.exists():
+        write_inputs(config, shelves, lists, written.parent)
+        written.touch()
+    for night in shelves:
+        for what in ("prepare", "encode", "propensities", "training_examples"):
+            run_nights(spark, config, what, [night])
+    done.touch()
+
+
+def write_inputs(config: Config, shelves: Mapping[date, Games], lists: Mapping[str, Lists], folder: Path) -> None:
+    """Writes the log of everybody known, and each night's catalogue."""
+    known = next(iter(shelves.values()))
     judged = {str(user) for one in lists.values() for user in one.users}
     days = searched_days(config)
-    write_log(known, searchers(known, judged, days), days, folder / "input")
+    write_log(known, searchers(known, judged, days), days, folder)
     for night, games in shelves.items():
-        write_items(games, folder / "input")
-        for what in ("prepare", "encode", "propensities", "training_examples"):
-            run_nights(spark, config, what, [night], again=True)
-    done.touch()
+        write_items(games, folder / str(night))
 
 
 def searched_days(config: Config) -> int:
