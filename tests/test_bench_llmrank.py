@@ -9,18 +9,15 @@ from pathlib import Path
 import numpy as np
 import pandas
 import pytest
-import torch
-from bench_cold import baselines, cold_items, cold_lists, of_seeds, warm_lists, without
-from games_baselines import item_knn, popularity
+from bench_llmrank import product_figures
+from games_baselines import popularity
 from games_inputs import LAST, day_of_takes, searchers, slate, write_items, write_log
 from games_judging import bound_of, difference, fitted_scale, judged, over_seeds, product_scores, scale_lists
-from games_product import Scores, config_in, nights_of, searched_days, with_ranker
+from games_product import Scores, config_in, nights_of, prepare, searched_days, with_ranker
 from llmrank_games import (
     FOLDER,
     TEST,
     VALID,
-    Games,
-    Lists,
     mixed_lists,
     protocols,
     random_lists,
@@ -28,29 +25,12 @@ from llmrank_games import (
     read_games,
     sample,
 )
-from plain_sasrec import SasRec, Settings, _negatives, sasrec_scores, scores
+from pyspark.sql import SparkSession
 
+from games_by_hand import games_of, ints, lists_of
 from tiny_games import write_tiny_games
 
 LIKE_THE_FILE = "user_id:token\titem_id_list:token_seq\titem_id:token\n"
-
-
-def ints(*items: int) -> np.ndarray:
-    """The items as they are in histories and lists."""
-    return np.array(items, dtype=np.int64)
-
-
-def games_of(*histories: list[int], items: int = 40, targets: list[int] | None = None) -> Games:
-    """Shoppers a, b, c, ... with these histories."""
-    names = "abcdefghij"[: len(histories)]
-    asked = dict(zip(names, targets or [0] * len(histories), strict=True))
-    known = dict(zip(names, (ints(*one) for one in histories), strict=True))
-    return Games(tuple(f"game {n}" for n in range(items)), known, asked, np.arange(items))
-
-
-def lists_of(items: list[list[int]], taken: list[int], users: str = "ab") -> Lists:
-    """A list a shopper."""
-    return Lists(np.array(list(users[: len(items)])), np.array(items), np.array(taken))
 
 
 def test_the_target_is_what_follows_the_history_of_its_file(tmp_path: Path) -> None:
@@ -179,72 +159,6 @@ def test_means_spread_over_seeds_and_differences_are_paired() -> None:
     assert told == pytest.approx(dict.fromkeys(("rows_minus_sasrec_x" + end for end in ("", "_lower", "_upper")), 10))
 
 
-def test_popularity_counts_takes() -> None:
-    games = games_of([1, 2], [2, 3])
-    assert popularity(games, lists_of([[2, 3, 9, -1]], [3])).tolist() == [[2.0, 1.0, 0.0, 0.0]]
-
-
-def test_knn_sums_cosines_to_the_history_the_last_take_first() -> None:
-    games = games_of([1, 2], [1, 3], [2, 3], [2, 4])
-    # Takes: 1: 2, 2: 3, 3: 2, 4: 1. Shopper a took 1, then 2: .9 of what is near 1, and what is near 2.
-    found = item_knn(games, lists_of([[3, 4, 1, -1]], [3]))[0]
-    near_three = 0.9 * 1 / (2 * 2) ** 0.5 + 1 / (3 * 2) ** 0.5
-    assert found == pytest.approx([near_three, 1 / (3 * 1) ** 0.5, 1 / (3 * 2) ** 0.5, 0.0])
-
-
-def test_sasrec_learns_an_order_and_padding_changes_nothing() -> None:
-    random = np.random.default_rng(2)
-    walks = [[(start + n) % 30 for n in range(length)] for start, length in random.integers((0, 4), (30, 9), (600, 2))]
-    games = Games(tuple("g" * 30), {str(n): ints(*one) for n, one in enumerate(walks)}, {}, np.arange(30))
-    users = [str(n) for n in range(30)]
-    asked = Lists(
-        np.array(users), np.tile(np.arange(30), (30, 1)), np.array([(walks[n][-1] + 1) % 30 for n in range(30)])
-    )
-    settings = Settings(epochs=40, dims=32, dropout=0.1, learning_rate=5e-3, threads=1)
-    (found,) = sasrec_scores(games, [asked], 0, settings)
-    assert (np.argsort(-found, axis=1)[:, 0] == asked.taken).mean() > 0.8  # by chance 1 / 30
-
-
-def test_sasrec_scores_a_shopper_alone_as_among_longer_ones() -> None:
-    torch.manual_seed(0)
-    model = SasRec(9, Settings(longest=4))
-    games = games_of([1, 2], [0, 1, 2, 3, 4, 5, 6], items=9)
-    both = lists_of([[3, 4, -1], [1, 2, 3]], [3, 2])
-    alone = lists_of([[3, 4]], [3])
-    np.testing.assert_allclose(scores(model, games, both)[0, :2], scores(model, games, alone)[0], rtol=1e-5)
-
-
-def test_no_negative_is_something_that_the_shopper_takes() -> None:
-    takes = np.array([[1, 2, 3, 4], [5, 6, 0, 0]])
-    drawn = np.concatenate([_negatives(takes, 8, np.random.default_rng(n)) for n in range(50)])
-    assert set(drawn[::2].ravel()) == {5, 6, 7}
-    assert set(drawn[1::2].ravel()) == {1, 2, 3, 4, 7}
-
-
-def test_withheld_items_are_out_of_histories_and_shelf_and_asked_for_among_themselves() -> None:
-    games = games_of([1, 2, 3], [3], [4, 5], items=30, targets=[3, 6, 7])
-    cold = ints(3, 6)
-    known = without(games, cold)
-    assert {user: items.tolist() for user, items in known.histories.items()} == {"a": [1, 2], "c": [4, 5]}
-    assert not set(cold) & set(known.shelf.tolist())
-    found = cold_lists(known, cold)
-    assert (found.users.tolist(), found.items.tolist()) == (["a"], [[3, 6]])
-
-    lists = Lists(np.array(["a", "b", "c"]), np.array([[3, 1], [6, 2], [7, 6]]), ints(3, 6, 7))
-    warm = warm_lists(known, lists)
-    assert (warm.users.tolist(), warm.items.tolist(), warm.taken.tolist()) == (["c"], [[7, -1]], [7])
-    assert len(cold_items(games)) == 3
-
-
-def test_chance_and_the_cost_of_dropping_ids() -> None:
-    games = games_of([1], items=30)
-    # Of two places the first is worth 1, the second 1 / log2(3).
-    assert baselines(games, lists_of([[3, 6]], [3]))["chance"] == pytest.approx(50 * (1 + 1 / log2(3)))
-    found = [{"full_warm": np.array([70.0, 60.0]), "undropped_warm": np.array([71.0, 61.0])}]
-    told = of_seeds(found)
-    assert (told["warm_cost"], told["warm_cost_lower"], told["full_warm"]) == pytest.approx((1.0, 1.0, 65.0))
-
-
 def test_the_made_up_copy_reads_as_the_real_one(tmp_path: Path) -> None:
     write_tiny_games(tmp_path)
     games = read_games(VALID, tmp_path)
@@ -268,3 +182,23 @@ def test_the_real_files_hold_what_their_readme_says() -> None:
     # Made for the test targets, by retrievers that had seen these.
     assert lists["b"].gains.sum() == 3791
     assert not any(games.targets[user] in items for user, items in games.histories.items())
+
+
+@pytest.mark.long
+def test_the_product_finds_an_order_that_was_planted(spark: SparkSession, tmp_path: Path, tiny_bert: Path) -> None:
+    write_tiny_games(tmp_path / "files")
+    games = read_games(VALID, tmp_path / "files")
+    lists = {"a6k": protocols(games, folder=tmp_path / "files")["a6k"]}
+    config = config_in(tmp_path / "night")
+    encoder = {"model": str(tiny_bert), "buckets": 1, "tasks": 2}
+    config = config.model_copy(
+        update={
+            name: getattr(config, name).model_copy(update=encoder) for name in ("item_embeddings", "query_embeddings")
+        }
+    )
+    prepare(spark, config, {LAST: games}, lists)
+    found, scale = product_figures(spark, with_ranker(config, 0), games, lists)
+    popular = judged("popularity", popularity(games, lists["a6k"]), lists["a6k"], games)["popularity"].mean()
+    assert found["full_a6k"].mean() > popular + 20
+    assert found["rows_a6k"].mean() > popular + 20
+    assert scale > 0
