@@ -145,7 +145,7 @@ def _step(model: SasRec, optimiser: torch.optim.Optimizer, takes: Tensor, random
 def _negatives(takes: Ints, items: int, random: np.random.Generator) -> Ints:
     """One random item for each take but the first that its shopper has not taken: int64 [B, L - 1]."""
     drawn = random.integers(1, items, (takes.shape[0], takes.shape[1] - 1))
-    for _ in range(10):  # of a small catalogue a shopper may have everything
+    for _ in range(100):  # of a small catalogue a shopper may have everything
         wrong = (drawn[:, :, None] == takes[:, None, :]).any(axis=2)
         if not wrong.any():
             break
