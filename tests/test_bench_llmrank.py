@@ -190,7 +190,7 @@ def test_the_product_finds_an_order_that_was_planted(spark: SparkSession, tmp_pa
     games = read_games(VALID, tmp_path / "files")
     lists = {"a6k": protocols(games, folder=tmp_path / "files")["a6k"]}
     config = config_in(tmp_path / "night")
-    encoder = {"model": str(tiny_bert), "buckets": 1, "tasks": 2}
+    encoder = {"model": str(tiny_bert), "max_tokens": 32, "buckets": 1, "tasks": 2}
     config = config.model_copy(
         update={
             name: getattr(config, name).model_copy(update=encoder) for name in ("item_embeddings", "query_embeddings")
