@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from pyarrow import parquet
 from pyspark.sql import SparkSession
 
+from nightrank.models.feature_names import PROFILE_FEATURES
 from nightrank.models.tower_training import train_towers
 from nightrank.models.training import Pass, first_projection, train_ranker
 from nightrank.sections import RankerRunsConfig, SequenceConfig, SparkConfig, TrainingExamplesConfig
@@ -47,7 +48,7 @@ def made_examples(rows: int) -> Arrays:
         "class_index": random.integers(0, 3, rows).astype(np.int32),
         "item_index": np.where(there, random.integers(0, ITEMS, (rows, slate)), -1).astype(np.int32),
         "engine_features": engine.reshape(rows, -1),
-        "shopper_features": random.normal(size=(rows, slate * 7)).astype(np.float32),
+        "shopper_features": random.normal(size=(rows, slate * len(PROFILE_FEATURES))).astype(np.float32),
         "gains": (there & (engine[..., 0] > 1.5)).astype(np.float32),
         "recent_index": random.integers(0, ITEMS, (rows, recent)).astype(np.int32),
         "recent_weight": np.broadcast_to(0.9 ** np.arange(recent), (rows, recent)).astype(np.float32),
