@@ -26,8 +26,7 @@ REQUIRED = {
 LOCAL = {
     # A night runs some hundred different small queries once each: the optimising compiler takes more CPU than it gives
     # back (118 against 56 CPU seconds for a small shop's `prepare`). Its code cache has to grow for the other one. And
-    # nobody waits for a single answer: the collector of least work, not of shortest pauses (227 against 250 CPU seconds
-    # for two nights of that shop).
+    # nobody waits for a single answer: the collector of least work, not of shortest pauses.
     "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -XX:+UseParallelGC",
     "spark.databricks.delta.snapshotPartitions": "1",
     # Statistics of columns, check sums of a version's state and a checkpoint every ten commits pay on long logs and
