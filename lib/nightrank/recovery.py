@@ -16,11 +16,15 @@ from nightrank import tables
 from nightrank.config import Config
 from nightrank.models.bootstrap import mean_interval, sums_by_user
 from nightrank.models.metrics import ndcg_at_k
+from nightrank.models.report_card import WITH_PRIOR
 from nightrank.report import all_nights, last_night
 from nightrank.shop.truth import Truth, load_truth, true_utility
 from nightrank.steps.judging import organic
 from nightrank.steps.slates import flat_slates
 
+Floats = NDArray[np.float64]
+
+ORDERS = ("shop", "challenger", WITH_PRIOR)
 ENOUGH_TAKES = 10
 FIRST_POSITIONS = 10
 FAVOURITES_LOOKED_AT = 3
@@ -30,16 +34,19 @@ FAVOURITES_LOOKED_AT = 3
 class Recovery:
     """Figures of one run; nDCG is at evaluations.cutoff, weighted by inverse propensity, over all judged nights.
 
-    gain_share: (personalised - shop) / (oracle - shop). indifferent_gain: personalised - shop of shoppers without
-    tastes, with its 95 % interval. position_error: greatest relative error of the position curve at positions 1..10,
-    over devices. favourite_found: share of returning shoppers with 10 takes or more whose planted favourite brand is
-    among their three heaviest brand weights.
+    gain_share: (personalised - shop) / (oracle - shop); returning_share: of searches by shoppers of whom something was
+    known; returning_share_with_prior: of an engine that adds each item's prior to its base scores. indifferent_gain:
+    personalised - shop of shoppers without tastes, with its 95 % interval. position_error: greatest relative error of
+    the position curve at positions 1..10, over devices. favourite_found: share of returning shoppers with 10 takes or
+    more whose planted favourite brand is among their three heaviest brand weights.
     """
 
     shop_ndcg: float
     personalised_ndcg: float
     oracle_ndcg: float
     gain_share: float
+    returning_share: float
+    returning_share_with_prior: float
     indifferent_gain: float
     indifferent_lower: float
     indifferent_upper: float
@@ -52,52 +59,72 @@ class Recovery:
 def measure_recovery(spark: SparkSession, config: Config) -> Recovery:
     """The figures of the lake that config names, against the truth in shop.path."""
     truth = load_truth(config.shop.path)
-    judged, oracle = _judged(spark, config), _oracle_ndcg(spark, config, truth)
-    keys = [key for key in judged if key in oracle]
-    users = np.array([judged[key].user_id for key in keys])
-    weights, shop, own = (np.array([getattr(judged[k], c) for k in keys]) for c in ("weight", "shop", "personalised"))
-    best = np.array([oracle[key] for key in keys])
-    mean_shop, mean_own, mean_best = (float((weights * ndcg).sum() / weights.sum()) for ndcg in (shop, own, best))
+    found = _judged(spark, config, truth)
     kinds = {line["user_id"]: line["kind"] for line in truth.shoppers}
-    no_taste = np.array([kinds.get(user) == "indifferent" for user in users])
-    indifferent = _gain(users[no_taste], (own - shop)[no_taste], weights[no_taste], config.promotions.bootstrap)
-    found, shoppers = _favourites_found(spark, config, truth)
+    no_taste = np.array([kinds.get(user) == "indifferent" for user in found.users])
+    of_these = found.users[no_taste], (found.own - found.shop)[no_taste], found.weights[no_taste]
+    indifferent = _gain(*of_these, config.promotions.bootstrap)
+    favourites, shoppers = _favourites_found(spark, config, truth)
+    shop, own, best = (float(np.average(one, weights=found.weights)) for one in (found.shop, found.own, found.best))
     return Recovery(
-        shop_ndcg=mean_shop,
-        personalised_ndcg=mean_own,
-        oracle_ndcg=mean_best,
-        gain_share=(mean_own - mean_shop) / (mean_best - mean_shop),
+        shop_ndcg=shop,
+        personalised_ndcg=own,
+        oracle_ndcg=best,
+        gain_share=(own - shop) / (best - shop),
+        returning_share=_share_of_returning(found, found.own),
+        returning_share_with_prior=_share_of_returning(found, found.with_prior),
         indifferent_gain=indifferent[0],
         indifferent_lower=indifferent[1],
         indifferent_upper=indifferent[2],
         position_error=_position_error(spark, config, truth),
-        favourite_found=found,
+        favourite_found=favourites,
         favourite_shoppers=shoppers,
-        judged_searches=len(keys),
+        judged_searches=len(found.users),
     )
 
 
 @dataclass(frozen=True)
-class Pair:
-    """One judged search: nDCG of the shop's order and of the personalised one."""
+class Judged:
+    """The judged searches: whose they are, whether of a returning shopper, their weight, and nDCG of some orders.
 
-    user_id: str
-    weight: float
-    shop: float
-    personalised: float
+    shop: the shop's order; own: the personalised one; with_prior: that with priors in the base; best: the oracle's.
+    """
+
+    users: NDArray[np.str_]
+    returning: NDArray[np.bool_]
+    weights: Floats
+    shop: Floats
+    own: Floats
+    with_prior: Floats
+    best: Floats
 
 
-def _judged(spark: SparkSession, config: Config) -> dict[tuple[Any, str], Pair]:
+def _judged(spark: SparkSession, config: Config, truth: Truth) -> Judged:
     rows = all_nights(spark, config, tables.EVALUATIONS).where("part = 'organic'")
-    rows = rows.where(F.col("method").isin("shop", "challenger")).orderBy("run_date", "query_id")
-    found: dict[tuple[Any, str], dict[str, Any]] = defaultdict(dict)
-    for row in rows.select("run_date", "query_id", "user_id", "method", "ndcg", "weight").collect():
-        found[(row.run_date, row.query_id)][row.method] = row
-    return {
-        key: Pair(both["shop"].user_id, both["shop"].weight, both["shop"].ndcg, both["challenger"].ndcg)
-        for key, both in found.items()
-        if len(both) == 2
-    }
+    rows = rows.where(F.col("method").isin(*ORDERS)).orderBy("run_date", "query_id")
+    by_search: dict[tuple[Any, str], dict[str, Any]] = defaultdict(dict)
+    for row in rows.select("run_date", "query_id", "user_id", "returning", "method", "ndcg", "weight").collect():
+        by_search[(row.run_date, row.query_id)][row.method] = row
+    oracle = _oracle_ndcg(spark, config, truth)
+    keys = [key for key, methods in by_search.items() if len(methods) == len(ORDERS) and key in oracle]
+    shown = [by_search[key]["shop"] for key in keys]
+    shop, own, with_prior = (np.array([by_search[key][method].ndcg for key in keys]) for method in ORDERS)
+    return Judged(
+        users=np.array([row.user_id for row in shown]),
+        returning=np.array([row.returning for row in shown]),
+        weights=np.array([row.weight for row in shown]),
+        shop=shop,
+        own=own,
+        with_prior=with_prior,
+        best=np.array([oracle[key] for key in keys]),
+    )
+
+
+def _share_of_returning(found: Judged, own: Floats) -> float:
+    """The share of the oracle's gain that `own` has on searches of returning shoppers; 0 where there are none."""
+    weights = found.weights * found.returning
+    gain, to_gain = (float((weights * (ndcg - found.shop)).sum()) for ndcg in (own, found.best))
+    return gain / to_gain if to_gain > 0 else 0.0
 
 
 def _oracle_ndcg(spark: SparkSession, config: Config, truth: Truth) -> Mapping[tuple[Any, str], float]:

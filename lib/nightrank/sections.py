@@ -264,7 +264,8 @@ class ItemsConfig(Section):
     keywords: at most so many an item, by TF-IDF. keyword_description_weight: what a word of the description counts
     where one of the title counts 1; 0: titles only, as stock sentences fill short titles up with words that say little.
     stop_words: what words.stop_words leaves and is no keyword. rating_prior_count: how many ratings the category's mean
-    is worth beside an item's own. image_dims: how long each image_embedding is, for the towers of
+    is worth beside an item's own. tier_least_items: fewer items with a price and their category has no tiers of price:
+    one third of so few is one or two. image_dims: how long each image_embedding is, for the towers of
     ranker_runs.tower: sequence to read; null: of any length, and none is read.
     """
 
@@ -275,6 +276,7 @@ class ItemsConfig(Section):
     keyword_description_weight: float = Field(default=0.0, ge=0, le=1)
     rating_prior_count: float = Field(default=10.0, gt=0)
     price_bands_per_doubling: float = 1.0
+    tier_least_items: int = Field(default=6, ge=2)
     full_catalogue: bool = False
     image_dims: int | None = Field(default=None, ge=1)
     stop_words: tuple[str, ...] = ("the", "and", "for", "with", "from", "set", "pack", "new", "your", "you", "all")

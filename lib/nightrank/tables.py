@@ -311,7 +311,7 @@ TRAINING_EXAMPLES = Table(
         taken_index=INTS,
         taken_action=INTS,
         taken_gap=INTS,
-        slate_weight=FLOAT,
+        inverse_propensity=FLOAT,
     ),
     key=("query_id",),
     holds=Holds.SNAPSHOT,

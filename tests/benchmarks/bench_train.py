@@ -52,7 +52,7 @@ def made_examples(rows: int) -> Arrays:
         "gains": (there & (engine[..., 0] > 1.5)).astype(np.float32),
         "recent_index": random.integers(0, ITEMS, (rows, recent)).astype(np.int32),
         "recent_weight": np.broadcast_to(0.9 ** np.arange(recent), (rows, recent)).astype(np.float32),
-        "slate_weight": np.ones(rows, np.float32),
+        "inverse_propensity": np.ones(rows, np.float32),
     }
 
 

@@ -28,7 +28,6 @@ def columns(kind: type = np.float32) -> dict[str, np.ndarray]:
         "shopper_features": random.normal(size=(2, 3 * PROFILE)).astype(kind),
         "gains": np.array([[0, 1, 0], [0, 2, 0]], kind),
         "class_index": np.array([2, 0], np.int32),
-        "slate_weight": np.ones(2, kind),
     }
 
 

@@ -85,6 +85,17 @@ def test_the_diversity_of_lists_without_vectors_is_not_counted(found: dict) -> N
     assert ("challenger", "", "class:exploratory", "diversity") not in found
 
 
+def test_what_an_engine_gains_by_adding_priors_is_no_baseline() -> None:
+    names = (("shop", 0.5), ("challenger", 0.6), ("prior", 0.9), ("with_prior", 0.7))
+    rows = [(*ROWS[1][:3], name, *ROWS[1][4:9], ndcg, *ROWS[1][10:]) for name, ndcg in names]
+    judged = {name: np.array([row[n] for row in rows]) for n, name in enumerate(COLUMNS)}
+    found = figures(judged, draws=50)
+    told = {(f.method, f.versus): f.value for f in found if f.versus and f.slice == "all"}
+    expected = {("prior", "shop"): 0.4, ("with_prior", "challenger"): 0.1, ("challenger", "shop"): 0.1}
+    assert told == pytest.approx(expected)
+    assert below_baselines(found) == []
+
+
 def test_rows_are_compared_with_those_without_diversity_and_are_not_below_a_baseline_by_that() -> None:
     rows = [(*ROWS[1][:9], 0.8, *ROWS[1][10:]), (*ROWS[1][:3], "undiversified", *ROWS[1][4:])]
     judged = {name: np.array([row[n] for row in rows]) for n, name in enumerate(COLUMNS)}

@@ -12,6 +12,7 @@ from nightrank.models import training
 from nightrank.models.artefact import project
 from nightrank.models.batches import Columns
 from nightrank.models.feature_names import PROFILE_FEATURES, SHOPPER_FEATURES
+from nightrank.models.metrics import ndcg_at_k
 from nightrank.models.training import Pass, feature_scales, first_projection, train_ranker
 from nightrank.sections import RankerRunsConfig
 
@@ -50,7 +51,7 @@ def planted(rows: int, seed: int) -> Columns:
         "gains": (np.arange(SLATE) == noisy.argmax(axis=1)[:, None]).astype(np.float32),
         "recent_index": recent.astype(np.int32),
         "recent_weight": np.tile(0.9 ** np.arange(RECENT), (rows, 1)).astype(np.float32),
-        "slate_weight": np.ones(rows, np.float32),
+        "inverse_propensity": np.ones(rows, np.float32),
     }
 
 
@@ -120,6 +121,21 @@ def test_the_best_epoch_is_kept_and_training_stops_after_patience(
     two_epochs = train_ranker(passes(*folds), catalogue()[1], settings.model_copy(update={"epochs": 2}))
     np.testing.assert_array_equal(stopped.projection, two_epochs.projection)
     np.testing.assert_array_equal(stopped.engine_coefficients, two_epochs.engine_coefficients)
+
+
+def test_valid_searches_count_by_the_inverse_propensity_of_what_was_taken(folds: tuple[Columns, Columns]) -> None:
+    settings = SETTINGS.model_copy(update={"epochs": 1})
+    rows = len(folds[1]["gains"])
+    base = folds[1]["engine_features"].reshape(rows, SLATE, -1)[..., 0]
+    mask = folds[1]["item_index"] >= 0
+    each = ndcg_at_k(base, folds[1]["gains"], 10, tie_order=folds[1]["item_index"], mask=mask)
+    weights = np.where(each < 0.5, 9.0, 1.0).astype(np.float32)
+    trained = train_ranker(passes(folds[0], {**folds[1], "inverse_propensity": weights}), catalogue()[1], settings)
+    assert trained.metrics["base_ndcg"] == pytest.approx(np.average(each, weights=weights))
+    alike = train_ranker(passes(*folds), catalogue()[1], settings)
+    assert alike.metrics["base_ndcg"] == pytest.approx(each.mean())
+    # No other ranker is trained, and its losses count alike.
+    assert alike.metrics["valid_loss"] == trained.metrics["valid_loss"]
 
 
 def test_without_valid_examples_the_last_epoch_stands(folds: tuple[Columns, Columns]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
+from pyspark.sql import functions as F
 from rerank_rows import OPEN, people, searches_of
 
 from nightrank import tables
@@ -46,7 +47,7 @@ def rows(build):
 
 
 def test_every_method_judges_every_search(rows):
-    methods = {"shop", "shown", *WITHOUT_VECTORS, *BY_VECTORS, "challenger", "full"}
+    methods = {"shop", "shown", *WITHOUT_VECTORS, *BY_VECTORS, "challenger", "full", "prior", "with_prior"}
     assert set(rows) == {(user, method) for user, _ in TAKES for method in methods}
 
 
@@ -98,6 +99,19 @@ def test_the_challenger_serves_the_row_and_the_gate_that_it_would_have_served(ro
     # A stranger gets the row `anonymous`, whose gate is closed: the shop's order.
     assert rows[("stranger", "challenger")].expected_gain == 0.0
     assert rows[("stranger", "challenger")].mrr == rows[("stranger", "shop")].mrr
+
+
+def test_an_engine_that_adds_priors_is_judged_with_those_that_the_index_has(build, rows, item_tokens, small_shop):
+    # Everybody's i5, the last by base score, in place of what the ranker thinks of it.
+    liked = F.when(F.col("item_id") == "i5", F.lit(10.0)).otherwise(F.lit(0.0))
+    found = build(item_tokens=item_tokens.withColumn("prior", liked)).collect()
+    mrr = {(row.user_id, row.method): row.mrr for row in found}
+    assert mrr[("u1", "prior")] == pytest.approx(1 / 3)  # i1 was second
+    assert mrr[("stranger", "prior")] == mrr[("stranger", "with_prior")] == 1.0
+    assert mrr[("u2", "prior")] == pytest.approx(1 / 4)  # i2 was third; with u2's row first, and second to i5
+    assert mrr[("u2", "with_prior")] == pytest.approx(1 / 2)
+    assert {row.ranker_id for row in found if row.method in {"prior", "with_prior"}} == {small_shop.ranker_id}
+    assert mrr[("u2", "shop")] == rows[("u2", "shop")].mrr
 
 
 def test_the_whole_ranker_is_judged_with_the_challengers_gate_however_little_its_rows_may_hold(build, small_shop):

@@ -119,6 +119,38 @@ def test_ratings_are_drawn_to_their_category(spark: SparkSession) -> None:
     assertDataFrameEqual(got, spark.createDataFrame(wanted, got.schema), rtol=0, atol=1e-12)
 
 
+def test_tiers_are_thirds_of_a_category_and_stay_while_price_and_category_do(spark: SparkSession) -> None:
+    def priced(item: str, category: str | None, price: float | None, *facets: str) -> dict[str, Any]:
+        return {"item_id": item, "title": item, "category": category, "price": price, "facets": [*facets]}
+
+    def arrived(*row: Any) -> dict[str, Any]:
+        return {name: value for name, value in priced(*row).items() if name != "facets"}
+
+    # log2 of the prices: 0, 0, 2, 2, 4, 4; mean 2, standard deviation 1.63, so that the middle is 1.3 to 2.7.
+    mugs = [arrived(f"mug {n}", "Mugs", float(4 ** (n // 2))) for n in range(6)]
+    arrivals = raw(
+        spark,
+        *mugs,
+        arrived("free", "Mugs", 0.0),
+        arrived("unpriced", "Mugs", None),
+        *[arrived(f"few {n}", "Few", 2.0**n) for n in range(5)],
+        *[arrived(f"alike {n}", "Alike", 2.0) for n in range(6)],
+        *[arrived(f"nowhere {n}", None, 2.0**n) for n in range(6)],
+        arrived("dearer", "Mugs", 4.0),
+    )
+    before = snapshot(
+        spark,
+        priced("stays", "Mugs", 4.0, "tier:high"),
+        priced("dearer", "Mugs", 2.0, "tier:low"),
+        priced("new", "Mugs", 4.0),
+    )
+    found = built(arrivals, before, Config()).select("item_id", "facets").collect()
+    tiers = {row.item_id: [f.removeprefix("tier:") for f in row.facets if f.startswith("tier:")] for row in found}
+    thirds = {f"mug {n}": [("low", "middle", "high")[n // 2]] for n in range(6)}
+    told = {item: tier for item, tier in tiers.items() if tier}
+    assert told == {**thirds, "stays": ["high"], "dearer": ["middle"], "new": ["middle"]}
+
+
 def test_the_newest_good_version_stands(spark: SparkSession) -> None:
     new, old = datetime(2026, 1, 3), datetime(2026, 1, 1)
     arrivals = raw(

@@ -51,7 +51,7 @@ def test_every_row_comes_in_order_in_every_pass_and_nothing_is_left_behind(spark
             np.testing.assert_array_equal(read["item_index"], [[i, -1] for i in rows])
             np.testing.assert_array_equal(read["engine_features"], [[0.5 * i] * 6 for i in rows])
             np.testing.assert_array_equal(read["recent_index"], [[i, i + 1, -1] for i in rows])
-            np.testing.assert_array_equal(read["slate_weight"], np.ones(len(rows)))
+            np.testing.assert_array_equal(read["inverse_propensity"], np.ones(len(rows)))
             assert {name: read[name].dtype.str for name in ("class_index", "gains")} == {
                 "class_index": "<i4",
                 "gains": "<f4",

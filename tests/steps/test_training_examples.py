@@ -30,9 +30,10 @@ def build(spark, small_shop, monkeypatch_module):
     yesterday = searches_of(spark, shop, [("u1", "i1"), ("u2", "i5")], nights_ago=1)
     tonight = searches_of(spark, shop, [("u1", "i0")], nights_ago=0).withColumn("query_id", F.lit("tonight"))
 
-    def built(events, people=shop.nobody, people_tonight=shop.nobody):
+    def built(events, people=shop.nobody, people_tonight=shop.nobody, shown="slate"):
         return step.build_training_examples(
-            searches=yesterday.unionByName(tonight), events=spark.createDataFrame(events, tables.EVENTS.schema),
+            searches=yesterday.unionByName(tonight).withColumn("slate", F.expr(shown)),
+            events=spark.createDataFrame(events, tables.EVENTS.schema),
             user_profiles=shop.user_profiles.where("false"), item_neighbours=shop.item_neighbours,
             query_classes=shop.query_classes, items=shop.items, item_embeddings=shop.item_embeddings,
             query_embeddings=queries, propensities=shop.propensities, people=people,
@@ -84,6 +85,16 @@ def test_slates_are_cut_to_the_padded_size_and_keep_what_was_taken(examples):
     assert examples["q0"].gains == [0.0, 1.0, 0.0, 0.0]
     assert examples["q1"].item_index == [0, 1, 2, 5]
     assert examples["q1"].gains == [0.0, 0.0, 0.0, 1.0]
+
+
+def test_a_search_has_the_mean_inverse_propensity_of_what_was_taken(build, known, examples):
+    assert {row.inverse_propensity for row in examples.values()} == {1.0}
+    fields = "s.item_id, s.position, s.base_score, s.sponsored, 1D / s.position propensity, s.gain"
+    rarer = f"transform(slate, s -> struct({fields}))"
+    found = {row.query_id: row for row in build(known, shown=rarer).collect()}
+    # i1 stands second, i5 sixth.
+    assert [found[q].inverse_propensity for q in ("q0", "q1")] == pytest.approx([2.0, 6.0])
+    assert [max(found[q].gains) for q in ("q0", "q1")] == pytest.approx([2.0, 6.0])
 
 
 def test_engine_features_are_base_popularity_and_cosine(examples, small_shop):

@@ -17,7 +17,7 @@ Offsets = NDArray[np.int64]
 Floats = NDArray[np.float32]
 
 _PRICE_BAND = re.compile(r"^price:-?[0-9]{1,4}$")
-KINDS = ("brand", "category", "price", "seller", "keyword")  # the named facets; every other token has kind -1
+KINDS = ("brand", "category", "price", "seller", "keyword", "tier")  # the named facets; every other token has kind -1
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,8 @@ class Catalogue:
     with each item, heaviest first. popularity: [n] decayed takes. category: [n] each item's narrowest category, index
     into the vocabulary, -1: none. band: [n] its price band, NaN: none. vectors: [n, dims], unit rows as float32, or
     their directions as int8 (int8.py). popular_offsets, popular_ids: the most popular items of each token, most
-    popular first.
+    popular first. priors: [n] what the ranker thinks of each item for everybody, in units of the base score; zeros for
+    items that are no index's.
     """
 
     item_ids: NDArray[np.str_]
@@ -48,6 +49,7 @@ class Catalogue:
     vectors: NDArray[np.float32] | NDArray[np.int8]
     popular_offsets: Offsets
     popular_ids: Ints
+    priors: NDArray[np.float64]
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """The arrays by name, to be shared."""
@@ -62,6 +64,7 @@ def make_catalogue(
     popularity: NDArray[np.float64],
     vectors: NDArray[np.float32] | NDArray[np.int8],
     popular_per_token: int,
+    priors: NDArray[np.float64] | None = None,
 ) -> Catalogue:
     """The catalogue of items given in id order; neighbours that are not in it are left out.
 
@@ -90,6 +93,7 @@ def make_catalogue(
         vectors=vectors,
         popular_offsets=popular_offsets,
         popular_ids=popular_ids,
+        priors=np.zeros(len(item_ids)) if priors is None else priors.astype(np.float64),
     )
 
 

@@ -14,7 +14,7 @@ Doubles = NDArray[np.float64]
 ENGINE_FEATURES = ("base_score", "log_popularity", "query_cosine")
 # Made of the profile (features.py); the first are those of catalogue.KINDS.
 PROFILE_FEATURES = (
-    "brand", "category", "price", "seller", "keyword", "neighbours", "own_item",
+    "brand", "category", "price", "seller", "keyword", "tier", "neighbours", "own_item",
     "log_neighbours", "next_item", "log_next_item", "due", "category_due", "usual_price", "seen",
 )  # fmt: skip
 # Made of the vectors (likeness.py), in whatever space the ranker's items have theirs.

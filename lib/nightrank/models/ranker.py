@@ -41,7 +41,6 @@ class Batch:
     shopper_features: Tensor
     class_index: Tensor
     gains: Tensor
-    slate_weight: Tensor
     shoppers: Tensor | None = None
 
 
@@ -118,7 +117,6 @@ def to_batch(columns: dict[str, NDArray[Any]], embeddings: NDArray[Any]) -> Batc
     rows = torch.from_numpy(rows.reshape(flat.shape))
     kind = embeddings.dtype
     weight = np.where(recents >= 0, columns["recent_weight"], 0).astype(kind)
-    floats = {name: torch.from_numpy(columns[name].astype(kind)) for name in ("gains", "slate_weight")}
     return Batch(
         embeddings=torch.from_numpy(embeddings[items]),
         candidates=rows[:, :slate],
@@ -128,8 +126,8 @@ def to_batch(columns: dict[str, NDArray[Any]], embeddings: NDArray[Any]) -> Batc
         engine_features=torch.from_numpy(columns["engine_features"].reshape(size, slate, -1).astype(kind)),
         shopper_features=torch.from_numpy(columns["shopper_features"].reshape(size, slate, -1).astype(kind)),
         class_index=torch.from_numpy(columns["class_index"].astype(np.int64)),
+        gains=torch.from_numpy(columns["gains"].astype(kind)),
         shoppers=torch.from_numpy(columns["shopper"].astype(kind)) if "shopper" in columns else None,
-        **floats,
     )
 
 

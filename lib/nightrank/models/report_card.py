@@ -19,8 +19,10 @@ IN_SLICES = (*RANKERS, "shop", "shown", "popularity", "repeats")
 FULL = "full"
 # The challenger's rows with boosts chosen by score alone, where the settings ask for diversity.
 UNDIVERSIFIED = "undiversified"
+# Base scores with each item's prior added, as an engine may do, alone and under the challenger's rows.
+PRIOR, WITH_PRIOR = "prior", "with_prior"
 # No rivals: what was shown has the live rows in it already, and the others are the challenger's own.
-NO_BASELINES = (*RANKERS, "shown", FULL, UNDIVERSIFIED)
+NO_BASELINES = (*RANKERS, "shown", FULL, UNDIVERSIFIED, PRIOR, WITH_PRIOR)
 SEED = 21  # of the bootstrap; any fixed number: a rerun must draw the same samples
 Arrays = Mapping[str, NDArray[np.generic]]
 
@@ -56,7 +58,8 @@ def figures(judged: Arrays, draws: int) -> list[Figure]:
     """All figures of judged searches (columns of the table evaluations, as arrays, in a fixed order of rows).
 
     Paired differences in nDCG: of each ranker from each baseline, the shop's order among them, and from each other; and
-    of the challenger's whole ranker from its rows, the compile loss, and of its rows from those without diversity.
+    of the challenger's whole ranker from its rows, the compile loss, and of its rows from those without diversity; of
+    an engine that adds priors to its base scores from one that does not.
     A list of which no two items have a vector has no diversity and is left out of that mean.
     """
     methods = sorted(set(judged["method"].tolist()))
@@ -87,6 +90,8 @@ def _pairs(methods: Sequence[str]) -> Iterator[tuple[str, str]]:
     yield RANKERS
     yield FULL, RANKERS[0]
     yield RANKERS[0], UNDIVERSIFIED
+    yield PRIOR, "shop"
+    yield WITH_PRIOR, RANKERS[0]
 
 
 def compile_loss(found: Sequence[Figure]) -> Figure | None:

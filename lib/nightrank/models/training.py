@@ -155,10 +155,10 @@ def _train_epoch(
     epoch: int,
 ) -> float:
     """The epoch's mean loss."""
-    losses, weights = [0.0], [0.0]
+    losses, counts = [0.0], [0]
     for columns in recut(shuffled(examples("train"), settings.seed, epoch), settings.batch):
         optimiser.zero_grad()
-        loss, weight, _ = _loss(module, columns, embeddings)
+        loss, count, _ = _loss(module, columns, embeddings)
         if not torch.isfinite(loss):
             raise ContractError(
                 f"The ranker cannot be trained: expected a finite loss, found {loss.item()} in epoch {epoch}. Look for "
@@ -167,21 +167,22 @@ def _train_epoch(
         (loss + settings.l2 * module.penalty()).backward()
         torch.nn.utils.clip_grad_norm_([p for p in module.parameters() if p.requires_grad], _LONGEST_STEP)
         optimiser.step()
-        losses.append(loss.item() * weight)
-        weights.append(weight)
-    return sum(losses) / max(sum(weights), 1e-12)
+        losses.append(loss.item() * count)
+        counts.append(count)
+    return sum(losses) / max(sum(counts), 1)
 
 
 def _validate(module: RankerModule, examples: Pass, embeddings: Floats, settings: RankerRunsConfig) -> dict[str, float]:
-    """valid_ndcg and valid_loss, means by slate weight over slates with a gain; nothing where there is none."""
-    total = np.zeros(3)
+    """valid_ndcg and valid_loss, means over slates with a gain; nothing where there is none."""
+    total, ndcg = np.zeros(2), np.zeros(2)
     with torch.no_grad():
         for columns in recut(examples("valid"), settings.batch):
-            loss, weight, scores = _loss(module, columns, embeddings)
-            total += [float(_ndcg(scores.numpy(), columns).sum()), float(loss) * weight, weight]
-    if total[2] <= 0:
+            loss, count, scores = _loss(module, columns, embeddings)
+            total += [float(loss) * count, count]
+            ndcg += _ndcg(scores.numpy(), columns)
+    if total[1] <= 0:
         return {}
-    return {"valid_ndcg": float(total[0] / total[2]), "valid_loss": float(total[1] / total[2])}
+    return {"valid_ndcg": float(ndcg[0] / ndcg[1]), "valid_loss": float(total[0] / total[1])}
 
 
 def _base_order(examples: Pass, settings: RankerRunsConfig) -> dict[str, float]:
@@ -189,26 +190,27 @@ def _base_order(examples: Pass, settings: RankerRunsConfig) -> dict[str, float]:
     total = np.zeros(2)
     for columns in recut(examples("valid"), settings.batch):
         base = columns["engine_features"].reshape(*columns["item_index"].shape, -1)[..., 0]
-        total += [_ndcg(base, columns).sum(), _counted_weight(columns)]
+        total += _ndcg(base, columns)
     return {"base_ndcg": float(total[0] / total[1])} if total[1] > 0 else {}
 
 
-def _loss(module: RankerModule, columns: Columns, embeddings: Floats) -> tuple[Tensor, float, Tensor]:
+def _loss(module: RankerModule, columns: Columns, embeddings: Floats) -> tuple[Tensor, int, Tensor]:
+    """The mean loss of the slates with a gain, how many they are, and all scores."""
     batch = to_batch(columns, embeddings)
-    scores = module(batch)
-    return listwise_softmax(scores, batch.gains, batch.mask, batch.slate_weight), _counted_weight(columns), scores
+    scores, alike = module(batch), torch.ones(len(batch.mask), dtype=batch.gains.dtype)
+    return listwise_softmax(scores, batch.gains, batch.mask, alike), int(_with_gain(columns).sum()), scores
 
 
 def _ndcg(scores: NDArray[np.floating], columns: Columns) -> Doubles:
-    """nDCG times the slate's weight: [B]; equal scores rank by item."""
+    """Sums of nDCG times inverse propensity and of the latter: [2], as nights are judged; equal scores rank by item."""
     mask = columns["item_index"] >= 0
     ndcg = ndcg_at_k(scores, columns["gains"], _CUTOFF, tie_order=columns["item_index"], mask=mask)
-    return np.asarray(ndcg * columns["slate_weight"].astype(np.float64))
+    weight = np.where(_with_gain(columns), columns["inverse_propensity"].astype(np.float64), 0.0)
+    return np.array([(ndcg * weight).sum(), weight.sum()])
 
 
-def _counted_weight(columns: Columns) -> float:
-    relevant = has_relevant(columns["gains"], columns["item_index"] >= 0)
-    return float(columns["slate_weight"].astype(np.float64)[relevant].sum())
+def _with_gain(columns: Columns) -> NDArray[np.bool_]:
+    return has_relevant(columns["gains"], columns["item_index"] >= 0)
 
 
 def _squares_within_slates(columns: Columns, mask: NDArray[np.bool_]) -> Doubles:

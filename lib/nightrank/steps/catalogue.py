@@ -18,8 +18,8 @@ Loader = Callable[[], Catalogue]
 def share_catalogue(items: DataFrame, item_neighbours: DataFrame, config: Config) -> Loader:
     """A loader that gives each worker the catalogue of `items` (item_id, tokens, vector), mapped into memory.
 
-    item_neighbours: one snapshot; its diagonal is the popularity. Raises ContractError for more items than
-    ranker_runs.max_items.
+    item_neighbours: one snapshot; its diagonal is the popularity. Of an index (item_tokens) with the items' priors.
+    Raises ContractError for more items than ranker_runs.max_items.
     """
     arrays = share_arrays(items, collect_catalogue(items, item_neighbours, config).arrays())
     return lambda: from_arrays(arrays())
@@ -42,11 +42,12 @@ def collect_catalogue(items: DataFrame, item_neighbours: DataFrame, config: Conf
         popularity=found["popularity"].astype(np.float64),
         vectors=np.stack(list(found["vector"])) if len(found["vector"]) else np.zeros((0, 1), dtype=np.float32),
         popular_per_token=config.rerank_weights.popular_per_facet,
+        priors=found["prior"].astype(np.float64),
     )
 
 
 def _with_neighbours(items: DataFrame, item_neighbours: DataFrame, most: int) -> DataFrame:
-    """item_id, tokens, vector, popularity, and the heaviest neighbours with their weights, in rank order."""
+    """item_id, tokens, vector, prior, popularity, and the heaviest neighbours with their weights, in rank order."""
     near = F.when(F.col("rank") > 0, F.struct("rank", "neighbour_id", "weight"))
     listed = (
         item_neighbours.where(F.col("rank").between(0, most))
@@ -61,6 +62,7 @@ def _with_neighbours(items: DataFrame, item_neighbours: DataFrame, most: int) ->
         "item_id",
         "tokens",
         "vector",
+        F.col("prior") if "prior" in items.columns else F.lit(0.0).alias("prior"),
         F.coalesce("popularity", F.lit(0.0)).alias("popularity"),
         F.coalesce(F.col("near.neighbour_id"), nothing.cast("array<string>")).alias("neighbours"),
         F.coalesce(F.col("near.weight"), nothing.cast("array<double>")).alias("weights"),

@@ -4,7 +4,8 @@ Tonight's searches are ranked with rows compiled from what stood last night (`ch
 by base scores alone (`shop`), as they were shown (`shown`), by the named baselines (steps/baselines.py), and by the
 challenger's whole ranker, of which its rows are made (`full`, steps/uncut.py): on the same searches, of whose slates
 alone it scores the items, so that evaluations.share_of_searches bounds what that costs too. Where boosts are chosen
-diversely, rows without that are judged beside them (`undiversified`).
+diversely, rows without that are judged beside them (`undiversified`). `prior`, `with_prior`: base scores alone and the
+challenger's rows, of an engine that adds each item's prior to its base scores.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from nightrank.config import Config
 from nightrank.models.catalogue import Catalogue, positions
 from nightrank.models.diversity import cosines_of, intra_list_diversity
 from nightrank.models.metrics import mrr, ndcg_at_k, recall_at_k
+from nightrank.models.report_card import FULL, PRIOR, WITH_PRIOR
 from nightrank.models.scorer import reranked_scores
 from nightrank.models.scorers.shop_order import shop_scores
 from nightrank.nights import ONE_DAY, Night, end_of
@@ -35,6 +37,7 @@ from nightrank.steps.gating import gated_rows
 from nightrank.steps.habits import without_habits
 from nightrank.steps.judging import ROW_COLUMNS, served_sums, slates_after, with_row
 from nightrank.steps.persons import profiles_by_id
+from nightrank.steps.priors import with_priors
 from nightrank.steps.rankers import CHALLENGER, Contender, contenders
 from nightrank.steps.shoppers import flat_shoppers
 from nightrank.steps.slates import flat_slates
@@ -42,7 +45,7 @@ from nightrank.steps.uncut import UNCUT_COLUMNS, Uncut, uncut_ranker, uncut_sums
 from nightrank.steps.undiversified import settings_of, with_undiversified
 from nightrank.tables import EVALUATIONS
 
-SHOP, SHOWN, FULL = "shop", "shown", "full"
+SHOP, SHOWN = "shop", "shown"
 ORGANIC, SPONSORED = "organic", "sponsored"
 GATE = ("alpha", "expected_gain")
 
@@ -140,7 +143,7 @@ def _judged(
 ) -> Callable[[Iterator[pandas.DataFrame]], Iterator[pandas.DataFrame]]:
     ranker_ids = {contender.role: contender.ranker_id for contender in contending}
     if uncut is not None:
-        ranker_ids[FULL] = ranker_ids[uncut.role]
+        ranker_ids |= dict.fromkeys((FULL, PRIOR, WITH_PRIOR), ranker_ids[uncut.role])
 
     def judged(batches: Iterator[pandas.DataFrame]) -> Iterator[pandas.DataFrame]:
         indexes = {role: catalogue() for role, catalogue in catalogues.items()}
@@ -204,11 +207,13 @@ def _scores(
     told = baseline_scores(judges.known, row, item_ids, judges.config)
     scores = {SHOP: shop_scores(base), SHOWN: shown, **told}
     for role, index in judges.indexes.items():
-        sums = {role: served_sums(index, row, role, item_ids)}
+        served = served_sums(index, row, role, item_ids)
+        sums = {role: (base, served)}
         if judges.uncut is not None and judges.uncut.role == role:
-            sums[FULL] = uncut_sums(judges.uncut, index, row, item_ids)
+            scores[PRIOR] = with_priors(index, base, item_ids)
+            sums |= {FULL: (base, uncut_sums(judges.uncut, index, row, item_ids)), WITH_PRIOR: (scores[PRIOR], served)}
         gate = getattr(row, f"{role}_alpha"), getattr(row, f"{role}_bound")
-        scores |= {name: reranked_scores(base, found, *gate) for name, found in sums.items() if found is not None}
+        scores |= {name: reranked_scores(on, some, *gate) for name, (on, some) in sums.items() if some is not None}
     return scores
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column
 from pyspark.sql import functions as F
 
 from nightrank.steps.folding import UNIT
@@ -11,17 +11,17 @@ from nightrank.steps.folding import UNIT
 GREATEST_RATING, MOST_RATINGS = 1e3, 10**9
 
 
-def category_ratings(standing: DataFrame) -> DataFrame:
-    """shelf, category_rating: the mean of all ratings given to a category's items; for a broadcast join.
+def category_rating() -> Column:
+    """category_rating of a group: the mean of all ratings given to its items.
 
     Exact in any order: means in millionths, times counts, summed as decimals without a fraction (longs would be too
     short for counts that are nonsense).
     """
     count = ratings_given()
-    millionths = F.rint(F.col("rating_mean") * UNIT).cast("decimal(10,0)") * count.cast("decimal(10,0)")
-    rated = standing.where(count.isNotNull()).select("shelf", millionths.alias("millionths"), count.alias("count"))
-    mean = F.sum("millionths").cast("double") / F.lit(UNIT) / F.sum("count")
-    return rated.groupBy("shelf").agg(mean.alias("category_rating"))
+    rating = F.rint(F.col("rating_mean") * UNIT).cast("decimal(10,0)")
+    millionths = F.when(count.isNotNull(), rating * count.cast("decimal(10,0)"))
+    mean = F.sum(millionths).cast("double") / F.lit(UNIT) / F.sum(count)
+    return mean.alias("category_rating")
 
 
 def shrunk_rating(prior_count: float) -> Column:

@@ -9,16 +9,17 @@ from nightrank.config import Config
 from nightrank.contract import STRINGS
 from nightrank.nights import Night
 from nightrank.sections import ItemsConfig
-from nightrank.steps.item_ratings import category_ratings, shrunk_rating
+from nightrank.steps.item_ratings import category_rating, shrunk_rating
 from nightrank.steps.item_texts import with_texts
 from nightrank.steps.item_words import keywords, weighed_words, words_said
 from nightrank.steps.once import evaluated_once
+from nightrank.steps.price_tiers import category_prices, price_tier
 from nightrank.steps.reasons import any_infinite, blank, finite, infinite, overlong, reasons
 from nightrank.steps.text import levels, normalise_text
 from nightrank.tables import CATALOGUE, ITEMS, RAW_ITEMS
 
 FIGURES = ("price", "rating_mean")
-KEYWORD = "keyword:"
+KEYWORD, TIER = "keyword:", "tier:"
 BELOW = " > "
 
 
@@ -77,13 +78,15 @@ def _is_broken(vector: Column) -> Column:
 
 
 def _standing(good: DataFrame, items: DataFrame, config: Config) -> DataFrame:
-    """The newest version of each item: CATALOGUE, its normalised words, and kept: last night's keywords if they stay.
+    """The newest version of each item: CATALOGUE, its normalised words, and last night's tokens if they stay.
 
-    One Exchange by item_id. Counts of words and means of ratings are taken from these rows as well, and as the whole
-    version is one column that nothing looks into below the Exchange, they find it again (`ReusedExchange` in the plan):
-    the catalogue is read, normalised and shuffled once.
+    kept: keywords, where what they are taken from is the same; kept_tier, where price and category are.
+
+    One Exchange by item_id. Counts of words and figures of categories are taken from these rows as well, and as the
+    whole version is one column that nothing looks into below the Exchange, they find it again (`ReusedExchange` in the
+    plan): the catalogue is read, normalised and shuffled once.
     """
-    known = items.withColumns({"arrived": F.col("run_date"), "last": _last_keywords(config)})
+    known = items.withColumns({"arrived": F.col("run_date"), "last": _last_tokens(config)})
     versions = known.select(*CATALOGUE, "arrived", "last").unionByName(good, allowMissingColumns=True)
     order = F.struct("updated_at", "arrived", F.sha2(F.to_json(F.struct(*CATALOGUE)), 256), "source_file")
     if config.items.full_catalogue:
@@ -99,17 +102,25 @@ def _standing(good: DataFrame, items: DataFrame, config: Config) -> DataFrame:
     standing = newest.where(F.col("version").isNotNull()).select("item_id", evaluated_once(kept))
     unchanged = F.col("last.content") == F.col("version.content")
     keywords_kept = F.when(unchanged, F.col("last.keywords")).alias("kept")
-    return standing.select("item_id", "version.*", "delivered_in", keywords_kept)
+    as_dear = F.col("last.price_and_path") == F.struct("version.price", "version.category")
+    tier_kept = F.when(as_dear, F.col("last.tier")).alias("kept_tier")
+    return standing.select("item_id", "version.*", "delivered_in", keywords_kept, tier_kept)
 
 
 def _completed(standing: DataFrame, config: Config) -> DataFrame:
     """CATALOGUE, rating_shrunk, facets and no reasons."""
     return (
         standing.join(weighed_words(standing, config), on="item_id", how="left")
-        .join(F.broadcast(category_ratings(standing)), on="shelf", how="left")
+        .join(F.broadcast(_categories(standing)), on="shelf", how="left")
         .withColumns({"rating_shrunk": shrunk_rating(config.items.rating_prior_count), "keywords": keywords()})
+        .withColumn("tier", F.coalesce("kept_tier", price_tier(config.items.tier_least_items)))
         .withColumns({"facets": facets(config.items), "reasons": F.array().cast(STRINGS)})
     )
+
+
+def _categories(standing: DataFrame) -> DataFrame:
+    """What is usual in each category, the whole path being the category: shelf, category_rating, category_prices."""
+    return standing.groupBy("shelf").agg(category_rating(), *category_prices())
 
 
 def _normalised(config: Config) -> list[Column]:
@@ -129,17 +140,23 @@ def _content(config: Config) -> Column:
     return F.array(*[F.coalesce(name, F.lit("")) for name in names]).alias("content")
 
 
-def _last_keywords(config: Config) -> Column:
-    """content and keywords of a row of last night's snapshot."""
-    told = F.filter("facets", lambda token: token.startswith(KEYWORD))
-    words = F.transform(told, lambda token: F.regexp_replace(token, f"^{KEYWORD}", ""))
-    return F.struct(_content(config), words.alias("keywords"))
+def _last_tokens(config: Config) -> Column:
+    """Keywords and tier of a row of last night's snapshot, and what each was made of: content, price_and_path."""
+    words, tiers = (_named(kind) for kind in (KEYWORD, TIER))
+    made_of = F.struct("price", "category").alias("price_and_path")
+    return F.struct(_content(config), words.alias("keywords"), made_of, F.get(tiers, F.lit(0)).alias("tier"))
+
+
+def _named(kind: str) -> Column:
+    """What the facets of a kind name."""
+    told = F.filter("facets", lambda token: token.startswith(kind))
+    return F.transform(told, lambda token: F.regexp_replace(token, f"^{kind}", ""))
 
 
 def facets(config: ItemsConfig) -> Column:
-    """The sorted distinct readable tokens of an item: brand, every level of its category, price band, seller, keywords.
+    """The sorted distinct readable tokens of an item: of every level of its category one.
 
-    Of maker, path, price, shop and keywords. The price band is floor(log2(price) * bands a doubling): nothing is
+    Of maker, path, price, shop, keywords and tier. The price band is floor(log2(price) * bands a doubling): nothing is
     fitted, so bands never move between versions of the codes. A free item has none.
     """
     prefixes = F.transform("path", lambda _, at: F.array_join(F.slice("path", 1, at + 1), BELOW))
@@ -151,6 +168,7 @@ def facets(config: ItemsConfig) -> Column:
             _tokens("price", F.array(band)),
             _tokens("seller", F.array("shop")),
             _tokens("keyword", F.col("keywords")),
+            _tokens("tier", F.array("tier")),
         )
     )
     return F.array_sort(F.array_distinct(tokens))

@@ -33,7 +33,7 @@ NUMERIC = (
     "gains",
     "recent_index",
     "recent_weight",
-    "slate_weight",
+    "inverse_propensity",
 )
 _CACHE_SETTING = "petastorm.spark.converter.parentCacheDirUrl"
 

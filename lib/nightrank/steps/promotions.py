@@ -21,9 +21,9 @@ from nightrank.tables import ANONYMOUS, PROMOTIONS
 
 log = logging.getLogger("nightrank")
 NO_RANKER = "none"
-# Of one search: the shop, two as it was shown (organic, sponsored), two rankers, the challenger's two of its own (full,
-# undiversified), nine of mean interest, six more.
-ROWS_A_SEARCH = 22
+# Of one search: the shop, two as it was shown (organic, sponsored), two rankers, the challenger's four of its own
+# (full, undiversified, prior, with_prior), nine of mean interest, six more.
+ROWS_A_SEARCH = 24
 
 
 def build_promotions(

@@ -99,7 +99,7 @@ def _shoppers_as_of(
 
 
 def _needed() -> list[str]:
-    slate = ["slate_item_ids", "slate_base", "slate_gains", "slate_sponsored"]
+    slate = ["slate_item_ids", "slate_base", "slate_gains", "slate_logged_gains", "slate_sponsored"]
     shopper = [name for name in SHOPPER_COLUMNS if name not in {"user_id", "as_of"}]
     return ["query_id", "user_id", "run_date", "class_index", "query_vector", *slate, *shopper]
 
@@ -123,7 +123,7 @@ def _padded_example(items: Catalogue, row: Any, config: TrainingExamplesConfig, 
 
     longest: how many takes a tower reads; 0: none does.
     """
-    index, base, gains = _chosen(items, row, config.slate)
+    index, base, gains, logged = _chosen(items, row, config.slate)
     if not (gains > 0).any():
         return None
     shopper = read_shopper(items, row, config.recent_decay)
@@ -143,19 +143,24 @@ def _padded_example(items: Catalogue, row: Any, config: TrainingExamplesConfig, 
         "recent_index": _first(shopper.recent, config.recent, -1).astype(np.int32),
         "recent_weight": _first(shopper.recent_weights, config.recent, 0).astype(np.float32),
         **taken_arrays(shopper.taken, longest),
-        "slate_weight": np.float32(1.0),
+        "inverse_propensity": np.float32(gains.sum() / logged.sum()),
     }
 
 
 def _chosen(
     items: Catalogue, row: Any, most: int
-) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
-    """Index, base score and gain of up to `most` organic known items: taken ones first kept, then as shown."""
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Index, base score, gain (weighted and as logged) of up to `most` organic known items.
+
+    Taken ones are kept first, then those shown first.
+    """
     index = positions(items.item_ids, np.asarray(row.slate_item_ids, dtype=np.str_))
     usable = np.flatnonzero((index >= 0) & ~np.asarray(row.slate_sponsored, dtype=bool))
-    gains = np.asarray(row.slate_gains, dtype=np.float64)
+    base, gains, logged = (
+        np.asarray(column, dtype=np.float64) for column in (row.slate_base, row.slate_gains, row.slate_logged_gains)
+    )
     kept = np.sort(usable[np.argsort(gains[usable] <= 0, kind="stable")][:most])
-    return index[kept], np.asarray(row.slate_base, dtype=np.float64)[kept], gains[kept]
+    return index[kept], base[kept], gains[kept], logged[kept]
 
 
 def _cosine(items: Catalogue, index: NDArray[np.int64], query: NDArray[np.float32] | None) -> NDArray[np.float64]:
