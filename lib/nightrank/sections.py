@@ -548,7 +548,7 @@ class GatesConfig(Section):
     agreement_buckets: tuple[Annotated[float, Field(gt=0, le=1)], ...] = (0.5, 0.7)
     agreement_takes: int = Field(default=8, ge=0)
     alphas: tuple[float, ...] = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)
-    bound_spreads: float = 3.0
+    bound_spreads: float = 6.0
     min_searches: int = 30
     min_shoppers: int = Field(default=30, ge=2)
     bootstrap: int = 1000

@@ -95,7 +95,7 @@ def test_habits_are_how_due_usually_paid_and_seen() -> None:
         item_cycles=(["b"], [3, 8, 32, 4]),  # every fourth day, four days ago
         category_cycles=(["category:t", "category:t > u"], [3, 8, 32, 2, 3, 8, 32, 4]),
         prices=(["category:t"], [15.0, 60.0]),
-        seen=(["c", "a"], [2.0, 1.0]),
+        seen=(["c", "a"], [1.0, 2.0]),
     )
     shopper = make_shopper(catalogue, [], [], [], [], [], 0.9, habits=habits)
     # The spread is as if one more gap had been 4 off: sqrt(16 / 3). Band 4 is usual in t, of 15 takes of 20 known.
@@ -105,11 +105,15 @@ def test_habits_are_how_due_usually_paid_and_seen() -> None:
         "category_due": [due / 2 + due, due / 2, due / 2, 0, 0],
         # The item a is of another category, of which nothing is known; c has no price, d no category.
         "usual_price": [0, 0.75, 0, 0, 0],
-        "seen": [np.log(2), 0, np.log(3), 0, 0],
+        "seen": [np.log(3), 0, np.log(2), 0, 0],
+        # Of five categories looked at three were t, of which three in four are taken, and two u. Both looks at a price
+        # were at band 3, of which one in three is taken; band 4 was never looked at.
+        "category_seen": [0, *[(3 - 5 * 3 / 4) / (5 + SMOOTHING)] * 2, 0, 0],
+        "price_seen": [(2 - 2 / 3) / (2 + SMOOTHING), 0, 0, 0, 0],
     }
     found = shopper_features(catalogue, shopper, np.array([0, 1, 2, 3, -1]))
     for name, column in zip(PROFILE_FEATURES, found.T, strict=True):
-        np.testing.assert_allclose(column, expected.get(name, [0] * 5), rtol=1e-6, err_msg=name)
+        np.testing.assert_allclose(column, expected.get(name, [0] * 5), rtol=1e-6, atol=1e-12, err_msg=name)
     dearer = make_habits(catalogue, prices=(["category:t"], [15.0, 90.0]))  # two bands above that of b
     found = shopper_features(catalogue, replace(shopper, habits=dearer), np.array([1]))
     assert found[0, PROFILE_FEATURES.index("usual_price")] == pytest.approx(0.75 * np.exp(-2))

@@ -129,7 +129,9 @@ def test_named_facets_are_the_coefficient_times_the_share(
     # One gap of three days, three days ago; of category:1, of which nothing else is known, twice that.
     due = 2.0 * 3 / (3 + np.sqrt(4.5))
     assert weights["category:0"] == pytest.approx(0.5 * 4 * (1 - 30 / 66) / (4 + 5) + due, abs=1e-6)
-    assert weights["category:1"] == pytest.approx(due / 2, abs=1e-6)
+    # The one item looked at, i03, is of category:1, of which 36 takes are, and of brand:0, of which 18 are.
+    assert weights["category:1"] == pytest.approx(due / 2 + 0.1 * (1 - 36 / 66) / (1 + 5), abs=1e-6)
+    assert weights["brand:0"] == pytest.approx(0.1 * (1 - 18 / 66) / (1 + 5), abs=1e-6)
 
 
 def test_code_weights_are_centred_per_level(catalogue: Catalogue, ranker: Ranker, shopper: Shopper) -> None:

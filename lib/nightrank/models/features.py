@@ -1,12 +1,13 @@
 """What a shopper's profile says of items: the shopper features of training and of the row compiler, one function.
 
-Order of the columns: feature_names.PROFILE_FEATURES, which begin with the affinity sums of catalogue.KINDS.
+Order of the columns: feature_names.PROFILE_FEATURES, which begin with the affinity sums of catalogue.KINDS and end with
+the same sums over what was looked at: how much a look says of taste is learned, as shops differ in it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,12 +24,21 @@ Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
 
+def _no_tokens() -> Indices:
+    return np.zeros(0, dtype=np.int64)
+
+
+def _no_shares() -> Floats:
+    return np.zeros(0)
+
+
 @dataclass(frozen=True)
 class Shopper:
     """A profile at one moment, its values decayed to it.
 
     tokens, shares: index into the vocabulary, and the share of the shopper's weight within the token's kind that is
-    above (or below) what everybody takes of it.
+    above (or below) what everybody takes of it. seen_tokens, seen_shares: the same of what was looked at, each look
+    weighing 1.
     own, own_values: items taken before and log(1 + decayed takes). recent, recent_weights: distinct recent items,
     newest first, and their weight. near, near_weights: neighbours of the recent items, in item order; next_items,
     next_weights: those of the newest alone.
@@ -45,6 +55,8 @@ class Shopper:
     near_weights: Floats
     next_items: Indices
     next_weights: Floats
+    seen_tokens: Indices = field(default_factory=_no_tokens)
+    seen_shares: Floats = field(default_factory=_no_shares)
     taken: Taken = NOTHING_TAKEN
     habits: Habits = NO_HABITS
 
@@ -64,13 +76,17 @@ def make_shopper(
 
     The k-th of the recent items (from 0) weighs recent_decay ** k.
     """
-    tokens, shares = _shares(catalogue, affinity_tokens, affinity_values)
+    told, values = _known(catalogue.vocabulary, affinity_tokens, np.asarray(affinity_values, dtype=np.float64))
+    tokens, shares = _shares(catalogue, told, values)
+    looks, seen = tokens_of(catalogue, habits.seen)
+    seen_tokens, seen_shares = _shares(catalogue, seen, np.expm1(habits.seen_values)[looks])
     own, own_values = _known(catalogue.item_ids, own_item_ids, np.log1p(np.asarray(own_item_values, dtype=np.float64)))
     decays = recent_decay ** np.arange(len(recent_item_ids), dtype=np.float64)
     recent, recent_weights = _known(catalogue.item_ids, recent_item_ids, decays)
     near = _near(catalogue, recent, recent_weights)
     following = _near(catalogue, recent[:1], np.ones(1))
-    return Shopper(tokens, shares, own, own_values, recent, recent_weights, *near, *following, taken, habits)
+    of_looks = seen_tokens, seen_shares
+    return Shopper(tokens, shares, own, own_values, recent, recent_weights, *near, *following, *of_looks, taken, habits)
 
 
 def shopper_features(catalogue: Catalogue, shopper: Shopper, items: Indices) -> Floats:
@@ -81,20 +97,29 @@ def shopper_features(catalogue: Catalogue, shopper: Shopper, items: Indices) -> 
     before it counts item_neighbours.backward times that. category_due: summed over the item's categories.
     """
     owner, tokens = tokens_of(catalogue, items)
-    shares = _looked_up(shopper.tokens, shopper.shares, tokens)
-    named = catalogue.kinds[tokens] >= 0
-    cell = owner[named] * len(KINDS) + catalogue.kinds[tokens[named]]
-    sums = np.bincount(cell, weights=shares[named], minlength=len(items) * len(KINDS))
+    by_kind, seen_by_kind = (
+        _sums_by_kind(catalogue, owner, tokens, _looked_up(*shares, tokens), len(items))
+        for shares in ((shopper.tokens, shopper.shares), (shopper.seen_tokens, shopper.seen_shares))
+    )
     near = _looked_up(shopper.near, shopper.near_weights, items)
     following = _looked_up(shopper.next_items, shopper.next_weights, items)
     own = _looked_up(shopper.own, shopper.own_values, items)
     logs = [np.log1p(weights / NEIGHBOUR_UNIT) for weights in (near, following)]
-    by_kind, habits = sums.reshape(len(items), len(KINDS)), shopper.habits
+    habits = shopper.habits
     due = _looked_up(habits.due_items, habits.item_due, items)
     by_token = _looked_up(habits.due_categories, habits.category_due, tokens)
     category_due = np.bincount(owner, weights=by_token, minlength=len(items))
     seen, price = _looked_up(habits.seen, habits.seen_values, items), _usual_price(catalogue, habits, items)
-    return np.column_stack([by_kind, near, own, logs[0], following, logs[1], due, category_due, price, seen])
+    told = [near, own, logs[0], following, logs[1], due, category_due, price, seen]
+    return np.column_stack([by_kind, *told, seen_by_kind])
+
+
+def _sums_by_kind(catalogue: Catalogue, owner: Indices, tokens: Indices, shares: Floats, items: int) -> Floats:
+    """The sum over each item's named tokens, a kind at a time: float64 [items, len(KINDS)]."""
+    named = catalogue.kinds[tokens] >= 0
+    cell = owner[named] * len(KINDS) + catalogue.kinds[tokens[named]]
+    sums: Floats = np.bincount(cell, weights=shares[named], minlength=items * len(KINDS)).astype(np.float64)
+    return sums.reshape(items, len(KINDS))
 
 
 def _usual_price(catalogue: Catalogue, habits: Habits, items: Indices) -> Floats:
@@ -120,18 +145,20 @@ def tokens_of(catalogue: Catalogue, items: Indices) -> tuple[Indices, Indices]:
     return np.repeat(known, lengths), tokens.astype(np.int64)
 
 
-def _shares(catalogue: Catalogue, tokens: Sequence[str], values: Sequence[float]) -> tuple[Indices, Floats]:
+def _shares(catalogue: Catalogue, tokens: Indices, values: Floats) -> tuple[Indices, Floats]:
     """(w - W expected) / (W + SMOOTHING), W the shopper's weight of the kind: Dirichlet posterior less its prior.
+
+    tokens: index into the vocabulary, a token once or more, each time with its part of w; the result: each once.
 
     So a shopper who takes what everybody takes has shares near 0, however much was taken: popularity is no taste.
     """
-    known, weights = _known(catalogue.vocabulary, tokens, np.asarray(values, dtype=np.float64))
+    known, at = np.unique(tokens, return_inverse=True)
+    weights = np.bincount(at, weights=values, minlength=len(known))
     kinds = catalogue.kinds[known]
     totals = np.zeros(len(KINDS) + 1)
     np.add.at(totals, kinds, weights)
-    order = np.argsort(known, kind="stable")
     above = weights - totals[kinds] * catalogue.expected[known]
-    return known[order], (above / (totals[kinds] + SMOOTHING))[order]
+    return known.astype(np.int64), above / (totals[kinds] + SMOOTHING)
 
 
 def _known(sorted_ids: NDArray[np.str_], wanted: Sequence[str], values: Floats) -> tuple[Indices, Floats]:

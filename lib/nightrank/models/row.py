@@ -3,8 +3,8 @@
 The shopper part of the ranker is g(u, i) = a (u - mean u).v_i + sum over features f of c_f F_f(u, i). It is fitted in
 this order, so that nothing is counted twice: codes = d.C, where d.v_i is a (u - mean u).v_i and the features that are
 linear in v_i (likeness.py), as v_i is about the sum of its code vectors C; named facets = c_kind x the shopper's share
-+ c_category_due x how due a category is, exact; boosts = g - beta_u - both, for the candidates, where beta_u is the
-mean of g - row over random items (what the row misses of every item changes no order).
+of takes, the same of looks, and c_category_due x how due a category is, exact; boosts = g - beta_u - both, for the
+candidates, where beta_u is the mean of g - row over random items (what the row misses of every item changes no order).
 """
 
 from __future__ import annotations
@@ -194,13 +194,15 @@ def _code_weights(shared: _Shared, wanted: Floats, most: int) -> tuple[Indices, 
 
 def _named_weights(catalogue: Catalogue, ranker: Ranker, shopper: Shopper, most: int) -> tuple[Indices, Floats]:
     """The heaviest named tokens and their weights."""
-    kinds = catalogue.kinds[shopper.tokens]
-    named = kinds >= 0
     coefficients = dict(zip(ranker.shopper_features, ranker.shopper_coefficients.astype(np.float64), strict=True))
-    shares = np.array([coefficients[kind] for kind in KINDS])[kinds[named]] * shopper.shares[named]
-    due = coefficients["category_due"] * shopper.habits.category_due
-    tokens, at = np.unique(np.concatenate([shopper.tokens[named], shopper.habits.due_categories]), return_inverse=True)
-    weights: Floats = np.round(np.bincount(at, np.concatenate([shares, due]), len(tokens)), DECIMALS)
+    told = [(shopper.habits.due_categories, coefficients["category_due"] * shopper.habits.category_due)]
+    both = (shopper.tokens, shopper.shares, ""), (shopper.seen_tokens, shopper.seen_shares, "_seen")
+    for named, shares, suffix in both:
+        of_kind = np.array([coefficients[kind + suffix] for kind in KINDS])
+        known = catalogue.kinds[named] >= 0
+        told.append((named[known], of_kind[catalogue.kinds[named[known]]] * shares[known]))
+    tokens, at = np.unique(np.concatenate([one for one, _ in told]), return_inverse=True)
+    weights: Floats = np.round(np.bincount(at, np.concatenate([some for _, some in told]), len(tokens)), DECIMALS)
     heaviest: Indices = np.sort(np.lexsort((tokens, -np.abs(weights)))[:most])
     return tokens[heaviest], weights[heaviest]
 
