@@ -23,9 +23,10 @@ from numpy.typing import NDArray
 from pyarrow import parquet
 from pyspark.sql import SparkSession
 
+from nightrank.models.batches import Pass
 from nightrank.models.feature_names import PROFILE_FEATURES
 from nightrank.models.tower_training import train_towers
-from nightrank.models.training import Pass, first_projection, train_ranker
+from nightrank.models.training import first_projection, train_ranker
 from nightrank.sections import RankerRunsConfig, SequenceConfig, SparkConfig, TrainingExamplesConfig
 from nightrank.session import build_session
 from nightrank.steps.petastorm_feed import NUMERIC, Feed, petastorm_feed

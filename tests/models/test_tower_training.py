@@ -11,7 +11,7 @@ import torch
 from torch.nn import functional
 
 from nightrank.errors import ContractError
-from nightrank.models.batches import Columns
+from nightrank.models.batches import Columns, Pass
 from nightrank.models.sampled_softmax import draw_negatives, log_popularity, sampled_softmax
 from nightrank.models.sequences import GAPS
 from nightrank.models.team import Team
@@ -19,7 +19,6 @@ from nightrank.models.tower_artefact import Images, Towers, image_dims, tower_ve
 from nightrank.models.tower_examples import with_shoppers
 from nightrank.models.tower_training import Fitting, _loss, train_towers
 from nightrank.models.towers import ItemTower, ShopperTower, last_states
-from nightrank.models.training import Pass
 from nightrank.sections import RankerRunsConfig, SequenceConfig
 
 ITEMS, ENCODER, LONGEST = 30, 12, 8

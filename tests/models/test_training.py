@@ -10,10 +10,11 @@ import pytest
 from nightrank.errors import ConfigError, ContractError
 from nightrank.models import training
 from nightrank.models.artefact import project
-from nightrank.models.batches import Columns
+from nightrank.models.batches import Columns, Pass
 from nightrank.models.feature_names import PROFILE_FEATURES, SHOPPER_FEATURES
+from nightrank.models.feature_scales import feature_scales
 from nightrank.models.metrics import ndcg_at_k
-from nightrank.models.training import Pass, feature_scales, first_projection, train_ranker
+from nightrank.models.training import first_projection, train_ranker
 from nightrank.sections import RankerRunsConfig
 
 ITEMS, SLATE, RECENT, TASTES, ENCODER = 120, 8, 5, 6, 24
@@ -76,7 +77,8 @@ def test_planted_coefficients_come_back_and_nuisance_stays_small(folds: tuple[Co
     assert np.abs(named[1 : len(PROFILE_FEATURES)]).max() < 0.15 * BRAND
     np.testing.assert_allclose(trained.engine_coefficients[:, 0], BASE, rtol=0.2)
     assert np.abs(trained.engine_coefficients[:, 1]).max() < 0.2
-    assert trained.a > 1
+    # Taste is seen by the cosine with the shopper and with single recent items: who of them tells it is not planted.
+    assert trained.a + named[len(PROFILE_FEATURES) :].sum() > 1
     assert trained.metrics["valid_ndcg"] > trained.metrics["base_ndcg"] + 0.05
     assert np.linalg.norm(trained.mean_shopper) < 0.5
 
@@ -112,15 +114,30 @@ def test_a_frozen_tower_is_kept_to_the_bit_and_the_rest_learns(folds: tuple[Colu
 def test_the_best_epoch_is_kept_and_training_stops_after_patience(
     folds: tuple[Columns, Columns], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    judged = iter([0.5, 0.7, 0.7, 0.6, 0.9])
+    # Four epochs, the refitted ranker, and the one whose projection never learned.
+    judged = iter([0.5, 0.7, 0.7, 0.6, 0.9, 0.8])
     monkeypatch.setattr(training, "_validate", lambda *_: {"valid_ndcg": next(judged), "valid_loss": 1.0})
     settings = SETTINGS.model_copy(update={"patience": 2, "epochs": 6})
     stopped = train_ranker(passes(*folds), catalogue()[1], settings)
-    assert (stopped.best_epoch, len(stopped.curves), stopped.metrics["valid_ndcg"]) == (2, 4, 0.7)
+    assert (stopped.best_epoch, len(stopped.curves), stopped.metrics["valid_ndcg"]) == (2, 4, 0.9)
     monkeypatch.setattr(training, "_validate", lambda *_: {})
     two_epochs = train_ranker(passes(*folds), catalogue()[1], settings.model_copy(update={"epochs": 2}))
     np.testing.assert_array_equal(stopped.projection, two_epochs.projection)
     np.testing.assert_array_equal(stopped.engine_coefficients, two_epochs.engine_coefficients)
+
+
+def test_a_projection_that_ranks_valid_searches_worse_than_it_began_is_not_kept(
+    folds: tuple[Columns, Columns], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = SETTINGS.model_copy(update={"epochs": 1})
+    start = first_projection(catalogue()[1], SETTINGS.dims)
+    for losses, learned in (([2.0, 1.0, 1.1], True), ([2.0, 1.0, 0.9], False)):
+        of_pass = iter(losses)  # after the epoch, refitted, and refitted over the first projection
+        monkeypatch.setattr(training, "_validate", lambda *_, told=of_pass: {"valid_loss": next(told)})
+        trained = train_ranker(passes(*folds), catalogue()[1], settings)
+        assert (trained.projection != start).any() == learned
+        assert trained.metrics["projection_learned"] == learned
+        assert trained.metrics["valid_loss"] == min(losses)
 
 
 def test_valid_searches_count_by_the_inverse_propensity_of_what_was_taken(folds: tuple[Columns, Columns]) -> None:

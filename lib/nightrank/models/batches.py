@@ -6,13 +6,14 @@ rows, rows are permuted within a block by (seed, epoch, block), and batches are 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Columns = dict[str, NDArray[Any]]
+Pass = Callable[[str], Iterator[Columns]]  # starts a new pass over the rows of a fold, in a fixed order
 
 # About 30 MB of examples of 24 candidates: enough to mix, little enough to hold.
 BLOCK_ROWS = 16_384

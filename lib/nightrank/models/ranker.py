@@ -19,7 +19,7 @@ from nightrank.models.likeness import BEST_OF
 # Cosines within a slate spread by about a fifth: with this, one unit of a moves scores as other coefficients do.
 _COSINE_SCALE = 5.0
 _START_RAW_A = -1.0  # softplus .31: the shop's order leads until the data say otherwise
-_UNIT_SOFTPLUS = math.log(math.e - 1)  # softplus of it is 1
+UNIT_SOFTPLUS = math.log(math.e - 1)  # softplus of it is 1
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,12 @@ class RankerModule(nn.Module):  # type: ignore[misc]  # torch is not type-checke
 
     def forward(self, batch: Batch) -> Tensor:
         """Scores [B, K]; what stands where there is no candidate means nothing."""
+        cosine, named = self.shopper_columns(batch)
+        engine = (batch.engine_features * self.engine_coefficients()[batch.class_index][:, None, :]).sum(dim=-1)
+        return engine + functional.softplus(self.raw_a) * cosine + named @ self.shopper
+
+    def shopper_columns(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """What softplus(raw_a) multiplies, [B, K], and what `shopper` does, [B, K, f]: in standard units."""
         vectors = unit(batch.embeddings @ self.projection)
         candidates, recents = vectors[batch.candidates], vectors[batch.recents]
         mean = unit((batch.recent_weight[..., None] * recents).sum(dim=1))
@@ -72,9 +78,7 @@ class RankerModule(nn.Module):  # type: ignore[misc]  # torch is not type-checke
         # Where u is the mean of the recents, a alone weighs it.
         other = torch.zeros_like(mean) if batch.shoppers is None else mean
         likeness = vector_features(candidates, recents, batch.recent_weight, other)
-        named = torch.cat([batch.shopper_features, likeness], dim=-1) @ (self.shopper / self.shopper_scale)
-        engine = (batch.engine_features * self.engine_coefficients()[batch.class_index][:, None, :]).sum(dim=-1)
-        return engine + self.a() * cosine + named
+        return _COSINE_SCALE * cosine, torch.cat([batch.shopper_features, likeness], dim=-1) / self.shopper_scale
 
     def a(self) -> Tensor:
         """The coefficient of the cosine, >= 0."""
@@ -83,7 +87,7 @@ class RankerModule(nn.Module):  # type: ignore[misc]  # torch is not type-checke
     def engine_coefficients(self) -> Tensor:
         """b [3 classes, 3]: shared + offset of the class; that of base_score, the first, is > 0."""
         free = self.shared + self.offset
-        base = functional.softplus(free[:, :1] + _UNIT_SOFTPLUS)
+        base = functional.softplus(free[:, :1] + UNIT_SOFTPLUS)
         return torch.cat([base, free[:, 1:]], dim=1) / self.engine_scale
 
     def penalty(self) -> Tensor:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from nightrank.models.artefact import Floats
-from nightrank.models.batches import BLOCK_ROWS, Columns, recut
+from nightrank.models.batches import BLOCK_ROWS, Columns, Pass, recut
 from nightrank.models.tower_artefact import Towers
 from nightrank.models.towers import last_states
-from nightrank.models.training import Pass, deterministic
+from nightrank.models.training import deterministic
 
 
 def with_shoppers(examples: Pass, towers: Towers, vectors: Floats, threads: int) -> Pass:

@@ -7,11 +7,11 @@ from numpy.typing import NDArray
 
 from nightrank.config import Config
 from nightrank.models.artefact import Floats
+from nightrank.models.batches import Pass
 from nightrank.models.team import team_of
 from nightrank.models.tower_artefact import Images, Towers, towers_content
 from nightrank.models.tower_store import keep_towers
 from nightrank.models.tower_training import train_towers
-from nightrank.models.training import Pass
 
 
 def fit_in_team(

@@ -19,13 +19,13 @@ from torch.nn import functional
 
 from nightrank.errors import ContractError
 from nightrank.models.artefact import Floats
-from nightrank.models.batches import Columns, shuffled
+from nightrank.models.batches import Columns, Pass, shuffled
 from nightrank.models.catalogue import positions
 from nightrank.models.sampled_softmax import draw_negatives, log_popularity, sampled_softmax
 from nightrank.models.team import ALONE, Team
 from nightrank.models.tower_artefact import Images, Towers, image_dims
 from nightrank.models.towers import ItemTower, ShopperTower
-from nightrank.models.training import Pass, deterministic
+from nightrank.models.training import deterministic
 from nightrank.sections import RankerRunsConfig, SequenceConfig
 
 Doubles = NDArray[np.float64]

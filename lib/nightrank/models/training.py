@@ -7,7 +7,7 @@ the rows are cut into parts does not matter. The same rows, embeddings and setti
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -18,14 +18,14 @@ from torch import Tensor
 
 from nightrank.errors import ConfigError, ContractError
 from nightrank.models.artefact import Floats, project, shopper_vector
-from nightrank.models.batches import Columns, recut, shuffled
-from nightrank.models.feature_names import ENGINE_FEATURES, PROFILE_FEATURES, Doubles
+from nightrank.models.batches import Columns, Pass, recut, shuffled
+from nightrank.models.feature_names import Doubles
+from nightrank.models.feature_scales import feature_scales
 from nightrank.models.losses import listwise_softmax
 from nightrank.models.metrics import has_relevant, ndcg_at_k
 from nightrank.models.ranker import RankerModule, to_batch
+from nightrank.models.refit import refit
 from nightrank.sections import RankerRunsConfig
-
-Pass = Callable[[str], Iterator[Columns]]
 
 # The projection starts from the catalogue's main directions: it needs smaller steps than coefficients that start at 0.
 _PROJECTION_PACE = 0.02
@@ -51,7 +51,7 @@ class Trained:
 def train_ranker(
     examples: Pass, embeddings: Floats, settings: RankerRunsConfig, tower: Floats | None = None
 ) -> Trained:
-    """The ranker that ranks the valid fold best among the epochs; without valid examples, the last epoch's.
+    """The tower that ranks the valid fold best among the epochs (without valid examples the last), refitted: refit.py.
 
     embeddings: [items, encoder dims], rows by item_index. tower: a projection to be kept as it is; None: one is
     learned. Where examples have a column `shopper` [rows, dims], that is u. Raises ContractError where the loss is not
@@ -59,9 +59,13 @@ def train_ranker(
     """
     with deterministic(settings.threads):
         start = first_projection(embeddings, settings.dims) if tower is None else tower
-        module = RankerModule(start, *feature_scales(examples, settings.batch))
+        scales = feature_scales(examples, settings.batch)
+        module = RankerModule(start, *scales)
         module.projection.requires_grad_(tower is None)
         curves, best_epoch = _fit(module, examples, embeddings, settings)
+        figures = _refitted(module, examples, embeddings, settings)
+        if tower is None:
+            module, figures = _better(module, figures, RankerModule(start, *scales), examples, embeddings, settings)
         with torch.no_grad():
             projection = module.projection.numpy().copy()
             return Trained(
@@ -72,36 +76,35 @@ def train_ranker(
                 mean_shopper=_mean_shopper(examples, project(embeddings, projection), settings.batch),
                 curves=tuple(curves),
                 best_epoch=best_epoch,
-                metrics={**curves[best_epoch - 1], **_base_order(examples, settings)},
+                metrics={**curves[best_epoch - 1], **figures, **_base_order(examples, settings)},
             )
 
 
-def feature_scales(examples: Pass, rows: int) -> tuple[Doubles, Doubles]:
-    """The spread of each engine and profile feature within the training slates; 1 where it does not vary.
+def _refitted(module: RankerModule, examples: Pass, embeddings: Floats, settings: RankerRunsConfig) -> dict[str, float]:
+    """The valid figures of the module, whose coefficients are refitted."""
+    told = recut(examples("train"), settings.batch)
+    refit(module, (to_batch(columns, embeddings) for columns in told), settings.l2)
+    return _validate(module, examples, embeddings, settings)
 
-    Root mean square about the slate's mean; summed in parts of `rows` rows. Raises ContractError for examples with
-    other features.
+
+def _better(
+    learned: RankerModule,
+    figures: dict[str, float],
+    plain: RankerModule,
+    examples: Pass,
+    embeddings: Floats,
+    settings: RankerRunsConfig,
+) -> tuple[RankerModule, dict[str, float]]:
+    """The module of the lower valid loss, and its figures: few examples teach a projection what is not so.
+
+    On what a projection was learned from it always looks better. Without valid examples the learned one stands.
     """
-    candidates, squares = 0, np.zeros(len(ENGINE_FEATURES) + len(PROFILE_FEATURES))
-    for columns in recut(examples("train"), rows):
-        _refuse_other_features(columns)
-        mask = columns["item_index"] >= 0
-        candidates += int(mask.sum())
-        squares += _squares_within_slates(columns, mask)
-    spread = np.sqrt(squares / max(candidates, 1))
-    scale = np.where(spread > 0, spread, 1.0)
-    return scale[: len(ENGINE_FEATURES)], scale[len(ENGINE_FEATURES) :]
-
-
-def _refuse_other_features(columns: Columns) -> None:
-    slate = columns["item_index"].shape[1]
-    for name, features in (("engine_features", ENGINE_FEATURES), ("shopper_features", PROFILE_FEATURES)):
-        if columns[name].shape[1] != slate * len(features):
-            raise ContractError(
-                f"The ranker cannot be trained: expected {len(features)} {name} an item in table training_examples, "
-                f"found {columns[name].shape[1] / slate:g}: another version of nightrank made them. Run the stage "
-                "training_examples of this night again."
-            )
+    if not figures:
+        return learned, figures
+    told = _refitted(plain, examples, embeddings, settings)
+    is_learned = figures["valid_loss"] <= told["valid_loss"]
+    module, chosen = (learned, figures) if is_learned else (plain, told)
+    return module, {**chosen, "projection_learned": float(is_learned)}
 
 
 def first_projection(embeddings: Floats, dims: int) -> Floats:
@@ -211,15 +214,6 @@ def _ndcg(scores: NDArray[np.floating], columns: Columns) -> Doubles:
 
 def _with_gain(columns: Columns) -> NDArray[np.bool_]:
     return has_relevant(columns["gains"], columns["item_index"] >= 0)
-
-
-def _squares_within_slates(columns: Columns, mask: NDArray[np.bool_]) -> Doubles:
-    """Each feature's squared differences from its slate's mean, summed over candidates."""
-    shape = (*mask.shape, -1)
-    both = [columns[name].reshape(shape).astype(np.float64) for name in ("engine_features", "shopper_features")]
-    features = np.where(mask[..., None], np.concatenate(both, axis=-1), 0.0)
-    means = features.sum(axis=1, keepdims=True) / np.maximum(mask.sum(axis=1), 1)[:, None, None]
-    return np.asarray((np.where(mask[..., None], features - means, 0.0) ** 2).sum(axis=(0, 1)))
 
 
 def _mean_shopper(examples: Pass, vectors: Floats, rows: int) -> Floats:
