@@ -148,9 +148,8 @@ def tokens_of(catalogue: Catalogue, items: Indices) -> tuple[Indices, Indices]:
 def _shares(catalogue: Catalogue, tokens: Indices, values: Floats) -> tuple[Indices, Floats]:
     """(w - W expected) / (W + SMOOTHING), W the shopper's weight of the kind: Dirichlet posterior less its prior.
 
-    tokens: index into the vocabulary, a token once or more, each time with its part of w; the result: each once.
-
     So a shopper who takes what everybody takes has shares near 0, however much was taken: popularity is no taste.
+    tokens: index into the vocabulary, a token once or more, each time with its part of w; the result: each once.
     """
     known, at = np.unique(tokens, return_inverse=True)
     weights = np.bincount(at, weights=values, minlength=len(known))

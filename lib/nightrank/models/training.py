@@ -51,7 +51,9 @@ class Trained:
 def train_ranker(
     examples: Pass, embeddings: Floats, settings: RankerRunsConfig, tower: Floats | None = None
 ) -> Trained:
-    """The tower that ranks the valid fold best among the epochs (without valid examples the last), refitted: refit.py.
+    """The ranker that ranks the valid fold best among the epochs (without valid examples the last), refitted.
+
+    Its coefficients are fitted anew over its projection (refit.py), and the projection is kept if it beats the first.
 
     embeddings: [items, encoder dims], rows by item_index. tower: a projection to be kept as it is; None: one is
     learned. Where examples have a column `shopper` [rows, dims], that is u. Raises ContractError where the loss is not
