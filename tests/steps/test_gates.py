@@ -66,7 +66,7 @@ def test_many_shoppers_who_gain_open_it_with_alpha_in_units_of_the_base_score(sp
     assert gate.alpha > 0
     assert gate.gain_lower > 0
     # bound_spreads standard deviations of 3, 2.8 .. 2.0, whatever alpha is.
-    assert gate.alpha * gate.bound == pytest.approx(3.0 * 0.2 * (35 / 12) ** 0.5, abs=1e-5)
+    assert gate.alpha * gate.bound == pytest.approx(6.0 * 0.2 * (35 / 12) ** 0.5, abs=1e-5)
 
 
 def test_searches_from_before_the_rows_were_made_do_not_count(spark, small_shop, item_tokens):

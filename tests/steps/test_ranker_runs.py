@@ -158,7 +158,7 @@ def test_a_ranker_is_trained_kept_and_registered_and_its_tower_stands_for_some_n
     assert row.coefficients["b_navigational_base_score"] > 0.5
     names = {f"b_{name}_{f}" for name in ("navigational", "category", "exploratory") for f in ENGINE_FEATURES}
     assert set(row.coefficients) == {"a", *(f"c_{name}" for name in SHOPPER_FEATURES), *names}
-    trained = {"valid_ndcg", "valid_loss", "train_loss", "base_ndcg"}
+    trained = {"valid_ndcg", "valid_loss", "train_loss", "base_ndcg", "projection_learned"}
     of_codes = {"code_error", "code_error_fitted", "code_drift", "code_explained", "code_largest_share"}
     assert {*trained, *of_codes, "codes_crowded", "refit_proposed"} == set(row.metrics)
     assert row.metrics["base_ndcg"] == 1.0
