@@ -102,7 +102,7 @@ def test_what_takes_bear_out_stays_and_what_they_do_not_is_drawn_to_nothing() ->
     np.testing.assert_allclose(ranker.engine_coefficients()[:, 0].detach(), BASE, rtol=0.2)
     # Drawn to nothing: their own errors are some .06.
     nothing = np.abs([*told.values()])
-    assert np.median(nothing) < 0.01
+    assert np.median(nothing) < 0.02
     assert nothing.max() < 0.2
 
 
