@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from dataclasses import asdict
 from datetime import date, timedelta
 from pathlib import Path
@@ -85,9 +86,14 @@ def tasteless() -> Figures:
     nights = config.calendar.model_copy(update={"bulk_until": last - timedelta(days=2), "nights": 2})
     config = config.model_copy(update={"calendar": nights})
     spark = run_world(config, World(taste_strength=0.0))
-    rows = read_table(spark, config.lake, tables.RERANK_WEIGHTS, last, last).where("evidence > 0").select("alpha")
-    alphas = np.array([alpha for row in rows.collect() for alpha in row.alpha.values()])
-    return {"mean_alpha": float(alphas.mean()), "open_gates": float((alphas > 0).mean()), "rows": rows.count()}
+    rows = (
+        read_table(spark, config.lake, tables.RERANK_WEIGHTS, last, last)
+        .where("evidence > 0")
+        .select("alpha")
+        .collect()
+    )
+    alphas = np.array([alpha for row in rows for alpha in row.alpha.values()])
+    return {"mean_alpha": float(alphas.mean()), "open_gates": float((alphas > 0).mean()), "rows": len(rows)}
 
 
 def flipped() -> Figures:
@@ -110,11 +116,16 @@ def gain_of(spark: SparkSession, config: Config, night: date) -> float:
     return float(found["challenger"] - found["shop"])
 
 
+WORLDS = {"tasteless": tasteless, "flip": flipped}
+
+
 def main() -> None:
     """Each shop's figures, then their means (and the worst, where a bound is asked for); or those of a world."""
     _log_plainly()
     if wanted := os.environ.get("WORLD"):
-        say_figures(f"world_{wanted}", {"tasteless": tasteless, "flip": flipped}[wanted]())
+        if wanted not in WORLDS:
+            sys.exit(f"WORLD={wanted} cannot be judged: expected {' or '.join(WORLDS)}.")
+        say_figures(f"world_{wanted}", WORLDS[wanted]())
         return
     seeds = SEEDS[: int(os.environ.get("SHOPS", len(SEEDS)))]
     found = {seed: recovered(seed) for seed in seeds}

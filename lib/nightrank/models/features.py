@@ -7,7 +7,7 @@ the same sums over what was looked at: how much a look says of taste is learned,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,14 +22,6 @@ SMOOTHING = 5.0
 NEIGHBOUR_UNIT = 0.01
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
-
-
-def _no_tokens() -> Indices:
-    return np.zeros(0, dtype=np.int64)
-
-
-def _no_shares() -> Floats:
-    return np.zeros(0)
 
 
 @dataclass(frozen=True)
@@ -55,8 +47,8 @@ class Shopper:
     near_weights: Floats
     next_items: Indices
     next_weights: Floats
-    seen_tokens: Indices = field(default_factory=_no_tokens)
-    seen_shares: Floats = field(default_factory=_no_shares)
+    seen_tokens: Indices
+    seen_shares: Floats
     taken: Taken = NOTHING_TAKEN
     habits: Habits = NO_HABITS
 

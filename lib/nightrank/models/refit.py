@@ -28,10 +28,10 @@ from nightrank.models.ranker import UNIT_SOFTPLUS, Batch, RankerModule
 # So many slates tell some forty numbers well, and take some 200 MB at 24 items; they are the first of a hashed order.
 MOST_SLATES = 50_000
 _ROUNDS = 6
-_STEPS = 8  # of Newton's a round; a round begins where the one before ended, so most take two or three
-_STILL = 1e-4  # a step below it, in standard units of the features, changes no ranking
+_STEPS = 8  # of Newton's a round at most; a round begins where the one before ended
+_STILL = 1e-4  # a step below it, in standard units of the features, is none
 _LEAST_BASE = 0.02  # of the spread of base scores: below it a row's unit would be without bounds
-_LEAST_TAU = 1e-6
+_LEAST_TAU = 1e-6  # in place of 0: a precision is to be finite
 _SHARES = (1.0, 0.5, 0.25, 0.125)  # of a step that is tried, until the loss falls
 _LOWEST = -1e30
 
@@ -64,16 +64,18 @@ def refit(module: RankerModule, batches: Iterable[Batch], l2: float) -> None:
     with torch.no_grad():
         slates = list(_first(module, batches))
         weights = coefficients_of(module)
+        weights = torch.maximum(weights, _bounds(weights))
+        surface = _surface(slates, weights)
         free = torch.arange(len(weights)) < CLASSES
         precision = torch.where(free, 1e-6, 2 * l2) * max(sum(len(some.mask) for some in slates), 1)
         for _ in range(_ROUNDS):
-            weights, surface = _least(slates, weights, precision)
+            weights, surface = _least(slates, weights, surface, precision)
             inverse = torch.linalg.inv(surface.curvature + torch.diag(precision))
             variance = (inverse @ surface.spread @ inverse).diagonal()
             tau = (weights.square() - variance).clamp_min(_LEAST_TAU)
             drawn = (variance / inverse.diagonal()).clamp_min(_LEAST_TAU) / tau
             precision = torch.where(free, precision, drawn)
-        put_coefficients(module, _least(slates, weights, precision)[0])
+        put_coefficients(module, _least(slates, weights, surface, precision)[0])
 
 
 def _first(module: RankerModule, batches: Iterable[Batch]) -> Iterable[_Slates]:
@@ -109,12 +111,19 @@ def _raw(positive: Tensor) -> Tensor:
     return torch.log(torch.expm1(positive.clamp_min(1e-6)))
 
 
-def _least(slates: Sequence[_Slates], weights: Tensor, precision: Tensor) -> tuple[Tensor, _Surface]:
-    """The coefficients of the least penalised loss within the bounds, and the loss about them."""
+def _bounds(weights: Tensor) -> Tensor:
+    """What each coefficient is not to fall below: [P]."""
     least = torch.full_like(weights, -torch.inf)
     least[:CLASSES], least[-1] = _LEAST_BASE, 0.0
-    weights = torch.maximum(weights, least)
-    surface = _surface(slates, weights)
+    return least
+
+
+def _least(slates: Sequence[_Slates], weights: Tensor, surface: _Surface, precision: Tensor) -> tuple[Tensor, _Surface]:
+    """The coefficients of the least penalised loss within the bounds, and the loss about them.
+
+    weights, surface: where to begin.
+    """
+    least = _bounds(weights)
     for _ in range(_STEPS):
         step = _step(surface, weights, precision, least)
         for share in _SHARES:
