@@ -98,3 +98,9 @@ def test_a_thousand_generated_strings_are_settings_or_78(tmp_path: Path, monkeyp
     # Most settings are numbers or choices: few strings are any.
     assert refused > GENERATED * 0.8
     assert sorted(os.listdir(tmp_path)) == ["config.yaml"]
+
+
+def test_a_window_without_a_night_to_train_on_is_refused(tmp_path: Path) -> None:
+    path = written(tmp_path, {"training_examples": {"window_nights": 4, "held_out_nights": 3}})
+    with pytest.raises(ConfigError, match=r"window_nights: expected 5 or more .*, found 4"):
+        load_config(path)

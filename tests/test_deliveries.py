@@ -65,7 +65,7 @@ def test_too_much_quarantine_is_refused_a_little_is_told_and_repeats_are_nothing
         refuse_odd_delivery(spark, config, TABLE, ordinary_night(refused, ()))
     refuse_odd_delivery(spark, settings(tmp_path, refuse_quarantined=0.06), TABLE, ordinary_night(refused, ()))
     # The events of a bulk load are judged together.
-    refuse_odd_delivery(spark, config, TABLE, bulk_night(refused, 3))
+    refuse_odd_delivery(spark, config, TABLE, bulk_night(refused, 3, 1))
 
 
 def test_far_fewer_or_more_rows_than_on_the_last_four_same_weekdays_are_refused(
@@ -80,7 +80,7 @@ def test_far_fewer_or_more_rows_than_on_the_last_four_same_weekdays_are_refused(
     with pytest.raises(ContractError, match=r"10 to 100 rows \(the last 4 Saturdays have 25\), found 9\."):
         refuse_odd_delivery(spark, config, TABLE, night)
     refuse_odd_delivery(spark, settings(tmp_path, fewer=0.64), TABLE, night)
-    refuse_odd_delivery(spark, config, TABLE, bulk_night(SATURDAY, 3))
+    refuse_odd_delivery(spark, config, TABLE, bulk_night(SATURDAY, 3, 1))
     stood(spark, config, {SATURDAY: [(101, GOOD)]})
     with pytest.raises(ContractError, match=r"found 101\. .* raise deliveries\.fewer or deliveries\.more"):
         refuse_odd_delivery(spark, config, TABLE, night)

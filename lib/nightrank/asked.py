@@ -75,7 +75,8 @@ def the_night(spark: SparkSession, config: Config, run_date: date, planned: Sequ
 
     planned: nights that will stand by then, beside those that the lake holds.
     """
+    examples = config.training_examples
     if run_date == config.calendar.bulk_until:
-        return bulk_night(run_date, config.training_examples.window_nights)
+        return bulk_night(run_date, examples.window_nights, examples.held_out_nights)
     held = {*nights_of(spark, config.lake, tables.USER_PROFILES), *planned}
     return ordinary_night(run_date, tuple(sorted(held)))

@@ -55,14 +55,21 @@ def ordinary_night(run_date: date, held: tuple[date, ...]) -> Night:
     return Night(run_date, run_date, tuple(day for day in sorted(held) if day < run_date), (run_date,))
 
 
-def bulk_night(run_date: date, window_nights: int) -> Night:
+def bulk_night(run_date: date, window_nights: int, held_out_nights: int) -> Night:
     """The night of a bulk load: all arrivals up to run_date.
 
-    Snapshots: the night before the training window (window_nights long, run_date its last), the two nights that rows
-    are gated and judged from, and run_date itself.
+    Snapshots: the night before the training window (window_nights long, run_date its last), the one before the nights
+    that gates are fitted on (held_out_nights, before run_date), that before run_date, which rows are judged from, and
+    run_date itself.
     """
-    looked_back_to = {window_start(run_date, window_nights) - ONE_DAY, run_date - 2 * ONE_DAY, run_date - ONE_DAY}
+    before_window = window_start(run_date, window_nights) - ONE_DAY
+    looked_back_to = {before_window, night_before_held_out(run_date, held_out_nights), run_date - ONE_DAY}
     return Night(run_date, BEGINNING, (), (*sorted(looked_back_to), run_date))
+
+
+def night_before_held_out(run_date: date, held_out_nights: int) -> date:
+    """The last night that the night of run_date trains on: before the held-out ones, which come before run_date."""
+    return run_date - (held_out_nights + 1) * ONE_DAY
 
 
 def window_start(run_date: date, window_nights: int) -> date:

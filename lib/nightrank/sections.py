@@ -461,12 +461,27 @@ class PropensitiesConfig(Section):
 
 
 class TrainingExamplesConfig(Section):
-    """Which searches become examples, and their padded sizes."""
+    """Which searches become examples, and their padded sizes.
+
+    window_nights: tonight's, which are left for judging, and those before it. held_out_nights: the last of these before
+    tonight, which the ranker is not trained on: they stop training, and gates are fitted on them.
+    """
 
     window_nights: int = 14
+    held_out_nights: int = Field(default=3, ge=1)
     slate: int = 24
     recent: int = 20
     recent_decay: float = 0.9
+
+    @model_validator(mode="after")
+    def _leaves_nights_to_train_on(self) -> Self:
+        least = self.held_out_nights + 2
+        if self.window_nights < least:
+            raise ValueError(
+                f"window_nights: expected {least} or more (tonight, {self.held_out_nights} held out, one to train on), "
+                f"found {self.window_nights}"
+            )
+        return self
 
 
 class SequenceConfig(Section):

@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from math import ceil
 
 from nightrank.config import Config
-from nightrank.nights import BEGINNING, ONE_DAY, Night, window_start
+from nightrank.nights import BEGINNING, ONE_DAY, Night, night_before_held_out, window_start
 
 
 @dataclass(frozen=True)
@@ -48,14 +48,23 @@ def earlier(night: Night, _: Config) -> Span:
     return NOTHING if night.bulk else Span(BEGINNING, night.run_date - ONE_DAY)
 
 
-def nights_ago(nights: int) -> Nights:
-    """The rows of one night, that many nights ago."""
-    return lambda night, _: Span(night.run_date - nights * ONE_DAY, night.run_date - nights * ONE_DAY)
+def held_out(night: Night, config: Config) -> Span:
+    """The nights before tonight that the ranker is not trained on."""
+    return Span(_before_held_out(night, config) + ONE_DAY, night.run_date - ONE_DAY)
 
 
-def snapshot(nights_before: int) -> Nights:
-    """The latest snapshot that stood that many nights ago."""
-    return lambda night, _: _snapshot_at(night, night.run_date - nights_before * ONE_DAY)
+def snapshot_before_held_out(night: Night, config: Config) -> Span:
+    """The latest snapshot that stood before the first held-out night's searches."""
+    return _snapshot_at(night, _before_held_out(night, config))
+
+
+def _before_held_out(night: Night, config: Config) -> date:
+    return night_before_held_out(night.run_date, config.training_examples.held_out_nights)
+
+
+def last_nights_snapshot(night: Night, _: Config) -> Span:
+    """The latest snapshot that stood before tonight's searches."""
+    return _snapshot_at(night, night.run_date - ONE_DAY)
 
 
 def previous_snapshot(night: Night, _: Config) -> Span:

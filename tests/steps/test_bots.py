@@ -194,7 +194,7 @@ def test_what_was_too_much_is_a_duplicate_when_it_is_sent_again(spark: SparkSess
     none = spark.createDataFrame([], EVENTS.schema)
     one = build_events(raw, items, none, ordinary_night(BEFORE, ()), config).localCheckpoint()
     two = build_events(raw, items, one, ordinary_night(TONIGHT, (BEFORE,)), config)
-    bulk = build_events(raw, items, none, bulk_night(TONIGHT, 14), config)
+    bulk = build_events(raw, items, none, bulk_night(TONIGHT, 14, 1), config)
     known = [("000", []), ("001", []), ("002", ["over_cap"]), *[(f"{n:03}", ["bot"]) for n in range(3, 7)]]
     wanted = [(BEFORE, *row, not row[1]) for row in known]
     wanted += [(TONIGHT, event_id, ["duplicate"], False) for event_id, _ in known]

@@ -97,7 +97,7 @@ def test_the_first_good_row_of_an_event_stays(spark: SparkSession) -> None:
         {"event_id": None},
         {"event_id": None, "price": 5.0},
     )
-    frame = built(spark, arrivals, night=bulk_night(TONIGHT, 14))
+    frame = built(spark, arrivals, night=bulk_night(TONIGHT, 14, 1))
     assert EVENTS.conform(frame, with_run_date=True).columns == frame.columns
     found = frame.select("run_date", "event_id", "price", "reasons")
     wanted = [

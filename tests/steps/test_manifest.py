@@ -88,7 +88,7 @@ def test_each_file_s_lines_and_rows_are_accounted_for(spark: SparkSession) -> No
         *[{"item_id": "bad", "source_file": file, "reasons": ["impossible_price"]} for file in ("i", "j")],
     )  # fmt: skip
     found = built(
-        spark, bulk_night(NIGHT, 14), A_DAY, events=events, searches=searches, items=items,
+        spark, bulk_night(NIGHT, 14, 1), A_DAY, events=events, searches=searches, items=items,
         raw_event_lines=spark.createDataFrame(event_lines, RAW_EVENT_LINES),
         raw_search_lines=spark.createDataFrame(search_lines, RAW_SEARCH_LINES),
         raw_item_lines=spark.createDataFrame(item_lines, RAW_ITEM_LINES),
@@ -118,7 +118,7 @@ def test_an_event_whose_search_never_arrives_is_counted_when_the_search_s_window
     assert attributed_arrivals(night, config).first == attributed_arrivals(night, config).last == FIRST
     assert closed_by_then(night, config).first == FIRST - timedelta(days=1)
     assert closing_arrivals(night, config).first == FIRST
-    bulk = bulk_night(NIGHT, 14)
+    bulk = bulk_night(NIGHT, 14, 1)
     assert (attributed_arrivals(bulk, config).first, attributed_arrivals(bulk, config).last) == (
         date(1970, 1, 1),
         FIRST,

@@ -99,7 +99,8 @@ def test_a_search_belongs_to_the_night_in_which_its_window_closes(spark: SparkSe
         (TONIGHT, "just closed", ["duplicate"]),
     ]
     assertDataFrameEqual(got, spark.createDataFrame(tonight, got.schema))
-    bulk = build_searches(searches, none, bulk_night(TONIGHT, 14), Config()).select("run_date", "query_id", "reasons")
+    built = build_searches(searches, none, bulk_night(TONIGHT, 14, 1), Config())
+    bulk = built.select("run_date", "query_id", "reasons")
     both = [*tonight, (TONIGHT - day, "just closed", [])]
     assertDataFrameEqual(bulk, spark.createDataFrame(both, got.schema))
 

@@ -30,9 +30,10 @@ def build(spark, small_shop, monkeypatch_module):
     yesterday = searches_of(spark, shop, [("u1", "i1"), ("u2", "i5")], nights_ago=1)
     tonight = searches_of(spark, shop, [("u1", "i0")], nights_ago=0).withColumn("query_id", F.lit("tonight"))
 
-    def built(events, people=shop.nobody, people_tonight=shop.nobody, shown="slate"):
+    def built(events, people=shop.nobody, people_tonight=shop.nobody, shown="slate", run_date="run_date"):
         return step.build_training_examples(
-            searches=yesterday.unionByName(tonight).withColumn("slate", F.expr(shown)),
+            searches=yesterday.withColumn("run_date", F.expr(run_date).cast("date"))
+            .unionByName(tonight).withColumn("slate", F.expr(shown)),
             events=spark.createDataFrame(events, tables.EVENTS.schema),
             user_profiles=shop.user_profiles.where("false"), item_neighbours=shop.item_neighbours,
             query_classes=shop.query_classes, items=shop.items, item_embeddings=shop.item_embeddings,
@@ -77,6 +78,14 @@ def examples(build, known):
 def test_tonights_searches_are_left_for_judging(examples):
     assert set(examples) == {"q0", "q1"}
     assert {row.fold for row in examples.values()} == {"valid"}
+
+
+def test_the_last_nights_before_tonight_are_held_out_of_training(build, known):
+    def fold(days_earlier):
+        found = build(known, run_date=f"run_date - interval {days_earlier} days").where("query_id = 'q0'")
+        return found.collect()[0].fold
+
+    assert [fold(days) for days in (0, 2, 3)] == ["valid", "valid", "train"]
 
 
 def test_slates_are_cut_to_the_padded_size_and_keep_what_was_taken(examples):

@@ -1,8 +1,9 @@
 """gates: gain of personalising by class, evidence and agreement, on searches that the ranker has not seen.
 
-Searches of the night before, which the ranker did not train on, are scored with rows compiled from what stood the
-night before that. A kind of search gets the alpha that is expected to gain most, and 0 where the interval of the gain
-touches 0: learned cell by cell where there are searches enough (models/gate_cells.py), else by class and evidence.
+Searches of the held-out nights, which the ranker did not train on, are scored with rows compiled from what stood the
+night before them: rows up to some nights older than those that shoppers are served. A kind of search gets the alpha
+that is expected to gain most, and 0 where the interval of the gain touches 0: learned cell by cell where there are
+searches enough (models/gate_cells.py), else by class and evidence.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from nightrank.models.catalogue import Catalogue
 from nightrank.models.gate import ndcg_by_alpha
 from nightrank.models.gate_cells import UNKNOWN, Judged
 from nightrank.models.gate_table import class_gates
-from nightrank.nights import ONE_DAY, Night, end_of
+from nightrank.nights import Night, end_of, night_before_held_out
 from nightrank.steps.arrays import Arrays, collect_arrays
 from nightrank.steps.catalogue import Loader
 from nightrank.steps.compiling import compile_profiles, share_indexed
@@ -55,14 +56,15 @@ def build_gates(
     night: Night,
     config: Config,
 ) -> DataFrame:
-    """One row a ranker, class and cell of evidence and agreement; none where no search of the night before counts.
+    """One row a ranker, class and cell of evidence and agreement; none where no search of the held-out nights counts.
 
-    searches: last night's; user_profiles, segments, item_neighbours, query_classes, people: snapshots of the night
-    before that. people_tonight: whose searches are not looked at.
+    searches: of the held-out nights; user_profiles, segments, item_neighbours, query_classes, people: snapshots of the
+    night before them. people_tonight: whose searches are not looked at.
     """
     counted = not_forgotten(searches, people_tonight, F.to_date("ts"))
     slates = flat_slates(counted, propensities, query_classes, config)
-    judged = organic(slates_after(slates, end_of(night.run_date - 2 * ONE_DAY), config.gates.share_of_searches))
+    made_on = night_before_held_out(night.run_date, config.training_examples.held_out_nights)
+    judged = organic(slates_after(slates, end_of(made_on), config.gates.share_of_searches))
     clips = _clips(judged, config)
     catalogue_of = share_indexed(item_tokens, item_neighbours, config)
     rows: list[tuple[object, ...]] = []

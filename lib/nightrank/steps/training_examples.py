@@ -19,7 +19,7 @@ from nightrank.config import Config
 from nightrank.models.catalogue import Catalogue, positions
 from nightrank.models.feature_names import ENGINE_FEATURES, PROFILE_FEATURES
 from nightrank.models.features import shopper_features
-from nightrank.nights import ONE_DAY, Night
+from nightrank.nights import Night, night_before_held_out
 from nightrank.sections import TrainingExamplesConfig
 from nightrank.steps.catalogue import Loader, share_catalogue
 from nightrank.steps.consent import not_forgotten
@@ -53,7 +53,8 @@ def build_training_examples(
 ) -> DataFrame:
     """One row a search with something taken, of the window's nights before tonight's: padded arrays.
 
-    fold: `valid` for the night before tonight, `train` for those before it. Tonight's searches are left for judging.
+    fold: `valid` for the held-out nights, the last before tonight, `train` for those before them. Tonight's searches
+    are left for judging.
     people: the nights before the searches, whose links count; people_tonight: of whom nothing is learned.
     """
     from nightrank.models.encoder import encoder_version
@@ -78,7 +79,8 @@ def build_training_examples(
     padded = examples.select(*_needed()).mapInPandas(
         _padded_examples(catalogue, config.training_examples, longest_read(config)), schema=TRAINING_EXAMPLES.columns
     )
-    fold = F.when(F.col("searched_on") == F.lit(night.run_date - ONE_DAY), F.lit(VALID)).otherwise(F.lit(TRAIN))
+    last_trained_on = night_before_held_out(night.run_date, config.training_examples.held_out_nights)
+    fold = F.when(F.col("searched_on") > F.lit(last_trained_on), F.lit(VALID)).otherwise(F.lit(TRAIN))
     return padded.withColumn("fold", fold).withColumn("example_order", F.xxhash64("query_id"))
 
 
