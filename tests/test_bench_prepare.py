@@ -54,13 +54,16 @@ def test_start_up_is_taken_out_of_the_cost_an_event(monkeypatch: pytest.MonkeyPa
     assert found["share_user_profiles"] == pytest.approx(20.89 / 23.89)
 
 
-def test_skew_is_told_against_the_same_log_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("events", "of_one", "ratio"), [(40, 10, 1.5), (10_000_000, 1_000_000, 1.2)])
+def test_skew_is_told_against_the_same_log_without_it(
+    monkeypatch: pytest.MonkeyPatch, events: int, of_one: int, ratio: float
+) -> None:
     def bulk(_: object, __: str, log: Log) -> Prepared:
-        return prepared(7.0 + 100 * log.super_user + 20 * log.hot_item)
+        return prepared(7.0 + 20 * log.super_user + 20 * log.hot_item)
 
     monkeypatch.setattr(bench_prepare, "_bulk", bulk)
-    found = bench_prepare.skew_part(None, 40)
-    assert (found["super_user_ratio"], found["hot_item_ratio"], found["super_user_events"]) == (1.5, 2.0, 2)
+    found = bench_prepare.skew_part(None, events)
+    assert (found["super_user_ratio"], found["hot_item_ratio"], found["super_user_events"]) == (ratio, 2.0, of_one)
 
 
 def prepared(after_parsing: float) -> Prepared:

@@ -9,7 +9,8 @@ raw: a bulk load of raw UBI NDJSON; share_<stage> of its seconds.
 growth: the stages after parsing, over EVENTS/9, EVENTS/3 and EVENTS events in Parquet. What they take on a few events
     is start-up and is subtracted; cost_growth is the larger of the two steps' growth of the cost an event.
 quiet: a night of 1/30 of the events on top of the rest, against the bulk load of the rest.
-skew: one shopper with 1/20 of all events, and one item with half of them, against a log with neither.
+skew: one shopper with a million events (in a log of less than four million, with a quarter of them), and one item with
+    half of all, against a log with neither.
 
 peak_memory_gb (1e9 bytes) is of driver, JVM and Python workers together, without the writing of the log where that is a
 program's own.
@@ -42,6 +43,7 @@ from nightrank.tables import ITEM_NEIGHBOURS
 Figures = dict[str, float | int | str]
 FEW = 20_000  # events whose run is all start-up
 FEW_ENOUGH_FOR_PAIRS = 5_000_000
+SUPER_USER = 1_000_000  # events
 PAIRS = 3
 # Its states of the largest few do not go to the disk: with Spark's 4 GB it ends at 20 million events.
 DUCKDB_MEMORY = "12GB"
@@ -141,14 +143,16 @@ def quiet_part(spark: SparkSession, events: int) -> Figures:
 
 def skew_part(spark: SparkSession, events: int) -> Figures:
     """The job's seconds with a super-user, and with a hot item, against those without."""
-    logs = {"even": Log(events), "super_user": Log(events, super_user=1 / 20), "hot_item": Log(events, hot_item=0.5)}
+    of_one = min(SUPER_USER, events // 4)
+    super_user, hot_item = Log(events, super_user=of_one / events), Log(events, hot_item=0.5)
+    logs = {"even": Log(events), "super_user": super_user, "hot_item": hot_item}
     _bulk(spark, "skew", Log(FEW))
     found = {name: _bulk(spark, "skew", log).total for name, log in logs.items()}
     return {
         "super_user_ratio": found["super_user"] / found["even"],
         "hot_item_ratio": found["hot_item"] / found["even"],
         **{f"seconds_{name}": seconds for name, seconds in found.items()},
-        "super_user_events": events // 20,
+        "super_user_events": of_one,
     }
 
 
