@@ -10,7 +10,8 @@ from sizing_lines import FIGURES, lines_through, sizes_of, wrong_by
 
 from nightrank.cli import main
 from nightrank.config import Config, load_config
-from nightrank.plan import CORES_A_GPU, DRIVERS, REDIS_KEY_BYTES, Sizes, measured_constants, needs, pairs, sizes_asked
+from nightrank.plan import CORES_A_GPU, REDIS_KEY_BYTES, measured_constants, needs, sizes_asked
+from nightrank.plan_drivers import DRIVERS, Sizes, pairs
 from nightrank.stages import STAGES
 
 ROOT = Path(__file__).parents[1]

@@ -464,11 +464,13 @@ class TrainingExamplesConfig(Section):
     """Which searches become examples, and their padded sizes.
 
     window_nights: tonight's, which are left for judging, and those before it. held_out_nights: the last of these before
-    tonight, which the ranker is not trained on: they stop training, and gates are fitted on them.
+    tonight, which the ranker is not trained on: they stop training, and gates are fitted on them. share_of_searches:
+    drawn by their ids; some million examples tell a ranker all that it can learn.
     """
 
     window_nights: int = 14
     held_out_nights: int = Field(default=3, ge=1)
+    share_of_searches: float = Field(default=1.0, gt=0, le=1)
     slate: int = 24
     recent: int = 20
     recent_decay: float = 0.9

@@ -7,7 +7,8 @@ from math import log
 from typing import Any
 
 from nightrank.config import Config
-from nightrank.plan import DRIVERS, Constants, Sizes, figure_of
+from nightrank.plan import figure_of
+from nightrank.plan_drivers import DRIVERS, Constants, Sizes
 
 FIGURES = ("rows", "bytes", "served_bytes", "shuffle_bytes", "core_seconds")
 CORES = 2

@@ -30,7 +30,7 @@ def build(spark, small_shop, monkeypatch_module):
     yesterday = searches_of(spark, shop, [("u1", "i1"), ("u2", "i5")], nights_ago=1)
     tonight = searches_of(spark, shop, [("u1", "i0")], nights_ago=0).withColumn("query_id", F.lit("tonight"))
 
-    def built(events, people=shop.nobody, people_tonight=shop.nobody, shown="slate", run_date="run_date"):
+    def built(events, people=shop.nobody, people_tonight=shop.nobody, shown="slate", run_date="run_date", share=1.0):
         return step.build_training_examples(
             searches=yesterday.withColumn("run_date", F.expr(run_date).cast("date"))
             .unionByName(tonight).withColumn("slate", F.expr(shown)),
@@ -39,10 +39,15 @@ def build(spark, small_shop, monkeypatch_module):
             query_classes=shop.query_classes, items=shop.items, item_embeddings=shop.item_embeddings,
             query_embeddings=queries, propensities=shop.propensities, people=people,
             people_tonight=people_tonight, encoder_runs=spark.createDataFrame([], tables.ENCODER_RUNS.schema),
-            night=shop.night, config=shop.config,
+            night=shop.night, config=with_share(shop.config, share),
         )  # fmt: skip
 
     return built
+
+
+def with_share(config, share):
+    examples = config.training_examples.model_copy(update={"share_of_searches": share})
+    return config.model_copy(update={"training_examples": examples})
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +91,14 @@ def test_the_last_nights_before_tonight_are_held_out_of_training(build, known):
         return found.collect()[0].fold
 
     assert [fold(days) for days in (0, 2, 3)] == ["valid", "valid", "train"]
+
+
+def test_a_share_of_searches_is_drawn_by_their_ids(spark, build, known, examples):
+    ids = spark.createDataFrame([(q,) for q in examples], "query_id string")
+    places = dict(ids.select("query_id", F.expr("pmod(xxhash64(query_id), 1000000)")).collect())
+    first, second = sorted(places, key=places.get)
+    kept = build(known, share=(places[second] + 0.5) / 1_000_000).collect()
+    assert [row.query_id for row in kept] == [first]
 
 
 def test_slates_are_cut_to_the_padded_size_and_keep_what_was_taken(examples):

@@ -14,7 +14,7 @@ from pyspark.sql import functions as F
 from nightrank.models.catalogue import Catalogue, positions
 from nightrank.models.features import tokens_of
 from nightrank.models.scorer import row_sums
-from nightrank.steps.slates import SLATE_COLUMNS
+from nightrank.steps.slates import SLATE_COLUMNS, is_drawn
 from nightrank.tables import ANONYMOUS
 
 BY_CLASS = ("alpha", "bound", "expected_gain")
@@ -22,12 +22,8 @@ ROW_COLUMNS = ("facet_weights", "item_boosts", "evidence", "agreement", *BY_CLAS
 
 
 def slates_after(slates: DataFrame, cut: datetime, share: float) -> DataFrame:
-    """The slates shown after the rows that judge them were made (later than the night's cut), or a share of them.
-
-    The share is drawn by the hash of the query id: the same searches whenever it is asked for.
-    """
-    drawn = F.pmod(F.xxhash64("query_id"), F.lit(1_000_000)) < int(share * 1_000_000)
-    return slates.where((F.col("ts") >= F.lit(cut)) & drawn)
+    """The slates shown after the rows that judge them were made (later than the night's cut), or a share of them."""
+    return slates.where((F.col("ts") >= F.lit(cut)) & is_drawn(share))
 
 
 def organic(slates: DataFrame) -> DataFrame:

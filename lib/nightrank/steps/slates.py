@@ -54,6 +54,11 @@ def flat_slates(searches: DataFrame, propensities: DataFrame, query_classes: Dat
     )
 
 
+def is_drawn(share: float) -> Column:
+    """Whether a search is one of a share of them, drawn by the hash of its id: the same ones whenever it is asked."""
+    return F.pmod(F.xxhash64("query_id"), F.lit(1_000_000)) < int(share * 1_000_000)
+
+
 def class_index(query_class: Column) -> Column:
     """The class as its position in tables.CLASSES."""
     return (F.array_position(F.array(*[F.lit(c) for c in CLASSES]), query_class) - 1).cast("int")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas
 from numpy.typing import NDArray
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from nightrank.config import Config
@@ -28,7 +28,7 @@ from nightrank.steps.persons import profiles_by_id, with_relatives
 from nightrank.steps.sequences import longest_read, taken_arrays
 from nightrank.steps.shoppers import COLUMNS as SHOPPER_COLUMNS
 from nightrank.steps.shoppers import FLATTENED, flat_shoppers, read_shopper, without_takes
-from nightrank.steps.slates import class_index, flat_slates
+from nightrank.steps.slates import class_index, flat_slates, is_drawn
 from nightrank.steps.user_profiles import profiles_as_of
 from nightrank.tables import TRAINING_EXAMPLES
 
@@ -51,7 +51,7 @@ def build_training_examples(
     night: Night,
     config: Config,
 ) -> DataFrame:
-    """One row a search with something taken, of the window's nights before tonight's: padded arrays.
+    """One row a search with something taken, of the window's nights before tonight's or a share of them: padded arrays.
 
     fold: `valid` for the held-out nights, the last before tonight, `train` for those before them. Tonight's searches
     are left for judging.
@@ -60,8 +60,8 @@ def build_training_examples(
     from nightrank.models.encoder import encoder_version
 
     config = with_encoder_in_force(encoder_runs, config)
-    before_tonight = searches.where(F.col("run_date") < F.lit(night.run_date))
-    counted = not_forgotten(before_tonight, people_tonight, F.to_date("ts"))
+    drawn = searches.where(is_drawn(config.training_examples.share_of_searches))
+    counted = not_forgotten(drawn.where(F.col("run_date") < F.lit(night.run_date)), people_tonight, F.to_date("ts"))
     slates = flat_slates(counted, propensities, query_classes, config).withColumn(
         "as_of", F.date_sub(F.to_date("ts"), 1)
     )
@@ -79,9 +79,12 @@ def build_training_examples(
     padded = examples.select(*_needed()).mapInPandas(
         _padded_examples(catalogue, config.training_examples, longest_read(config)), schema=TRAINING_EXAMPLES.columns
     )
+    return padded.withColumn("fold", _fold(night, config)).withColumn("example_order", F.xxhash64("query_id"))
+
+
+def _fold(night: Night, config: Config) -> Column:
     last_trained_on = night_before_held_out(night.run_date, config.training_examples.held_out_nights)
-    fold = F.when(F.col("searched_on") > F.lit(last_trained_on), F.lit(VALID)).otherwise(F.lit(TRAIN))
-    return padded.withColumn("fold", fold).withColumn("example_order", F.xxhash64("query_id"))
+    return F.when(F.col("searched_on") > F.lit(last_trained_on), F.lit(VALID)).otherwise(F.lit(TRAIN))
 
 
 def _tokens_and_vectors(items: DataFrame, item_embeddings: DataFrame, encoder_version: str) -> DataFrame:
