@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from nightrank.config import Config
 from nightrank.nights import Night
+from nightrank.steps.folding import decayed
 from nightrank.steps.persons import persons
-from nightrank.steps.shoppers import flat_shoppers
 from nightrank.tables import ANONYMOUS
 
 KEYS = ("run_date", "segment")
-TOKEN, ITEM = "token", "item"
 
 
 def build_segments(user_profiles: DataFrame, people: DataFrame, night: Night, config: Config) -> DataFrame:
@@ -23,51 +22,60 @@ def build_segments(user_profiles: DataFrame, people: DataFrame, night: Night, co
     recent_item_ids are the items that it takes most. A person counts once, whatever the number of their ids.
     """
     wanted = user_profiles.where(F.col("run_date").isin(list(night.snapshots)))
-    shoppers = flat_shoppers(persons(wanted.withColumn("as_of", F.col("run_date")), people, config), config)
-    groups = F.array_compact(F.array(F.lit(ANONYMOUS), F.col("segment")))
-    grouped = shoppers.withColumn("run_date", F.col("as_of")).withColumn("segment", F.explode(groups))
-    sizes = grouped.groupBy(*KEYS).agg(F.count(F.lit(1)).alias("shoppers"))
+    persons_then = persons(wanted.withColumn("as_of", F.col("run_date")), people, config)
+    shoppers = persons_then.withColumnRenamed("as_of", "run_date")
+    sizes = _with_everybody(shoppers.groupBy(*KEYS).agg(F.count(F.lit(1)).alias("shoppers")), "shoppers")
     large = (F.col("shoppers") >= config.segments.min_shoppers) | (F.col("segment") == ANONYMOUS)
-    means = _means(grouped, sizes, config.training_examples.recent)
+    half_life = config.user_profiles.half_life_nights
+    tokens = _tokens(_means(shoppers, sizes, "affinities", "token", half_life))
+    items = _most_taken(_means(shoppers, sizes, "own_items", "item_id", half_life), config.training_examples.recent)
+    of_category = F.regexp_replace("segment", "^segment:", "category:")
     return (
         sizes.where(large)
-        .join(means, on=list(KEYS), how="left")
-        .withColumn(
-            "token", F.when(F.col("segment") != ANONYMOUS, F.regexp_replace("segment", "^segment:", "category:"))
-        )
+        .join(tokens, on=list(KEYS), how="left")
+        .join(items, on=list(KEYS), how="left")
+        .withColumn("token", F.when(F.col("segment") != ANONYMOUS, of_category))
     )
 
 
-def _means(grouped: DataFrame, sizes: DataFrame, recent: int) -> DataFrame:
-    """Per group: mean affinities in token order, and the `recent` items with the largest mean, ties by id."""
-    both = F.concat(
-        _entries(TOKEN, "affinity_tokens", "affinity_values"), _entries(ITEM, "own_item_ids", "own_item_values")
+def _with_everybody(of_segments: DataFrame, amount: str, *keys: str) -> DataFrame:
+    """The amounts by night, segment and keys, and their sums over all segments, those of no segment too."""
+    groups = F.array_compact(F.array(F.lit(ANONYMOUS), F.col("segment")))
+    return of_segments.withColumn("segment", F.explode(groups)).groupBy(*KEYS, *keys).agg(F.sum(amount).alias(amount))
+
+
+def _means(shoppers: DataFrame, sizes: DataFrame, states: str, of: str, half_life_nights: float) -> DataFrame:
+    """run_date, segment, name, mean: what the token or item (`of`) of a state is worth that night to a shopper.
+
+    States are taken out of their arrays before they are decayed: Spark compiles the arithmetic of a row, where it
+    would interpret that of a lambda over an array. Everybody's sums are of the segments' sums, so each state is taken
+    out once.
+    """
+    worth = decayed(F.col("state.value"), F.col("state.touched"), F.col("run_date"), half_life_nights)
+    of_segments = (
+        shoppers.select(*KEYS, F.explode(states).alias("state"))
+        .groupBy(*KEYS, F.col(f"state.{of}").alias("name"))
+        .agg(F.sum(F.round(worth * 1_000_000).cast("bigint")).alias("total"))
     )
-    sums = (
-        grouped.select(*KEYS, F.explode(both).alias("entry"))
-        .groupBy(*KEYS, "entry.kind", "entry.name")
-        .agg(F.sum(F.round(F.col("entry.value") * 1_000_000).cast("bigint")).alias("total"))
-        .join(F.broadcast(sizes), on=list(KEYS), how="inner")
-        .withColumn("mean", F.col("total") / F.col("shoppers") / 1_000_000)
-    )
-    tokens = F.array_sort(F.collect_list(F.when(F.col("kind") == TOKEN, F.struct("name", "mean"))))
-    items = F.array_sort(
-        F.collect_list(F.when(F.col("kind") == ITEM, F.struct((-F.col("mean")).alias("order"), "name")))
-    )
-    return (
-        sums.groupBy(*KEYS)
-        .agg(tokens.alias("tokens"), items.alias("items"))
-        .select(
-            *KEYS,
-            F.col("tokens.name").alias("affinity_tokens"),
-            F.col("tokens.mean").alias("affinity_values"),
-            F.slice("items.name", 1, recent).alias("recent_item_ids"),
-        )
+    sums = _with_everybody(of_segments, "total", "name").join(F.broadcast(sizes), on=list(KEYS), how="inner")
+    return sums.withColumn("mean", F.col("total") / F.col("shoppers") / 1_000_000)
+
+
+def _tokens(means: DataFrame) -> DataFrame:
+    """Per group: the mean affinities in token order."""
+    tokens = means.groupBy(*KEYS).agg(F.array_sort(F.collect_list(F.struct("name", "mean"))).alias("tokens"))
+    return tokens.select(
+        *KEYS, F.col("tokens.name").alias("affinity_tokens"), F.col("tokens.mean").alias("affinity_values")
     )
 
 
-def _entries(kind: str, names: str, values: str) -> Column:
-    return F.transform(
-        F.arrays_zip(names, values),
-        lambda pair: F.struct(F.lit(kind).alias("kind"), pair[names].alias("name"), pair[values].alias("value")),
-    )
+def _most_taken(means: DataFrame, most: int) -> DataFrame:
+    """Per group: the most items with the largest mean, the largest first, ties by id.
+
+    Numbered in a window, of which each task keeps no more than these (the plan's `WindowGroupLimit`): a list of all
+    items, sorted within a row, was what cost most.
+    """
+    best = Window.partitionBy(*KEYS).orderBy(F.desc("mean"), "name")
+    first = means.withColumn("place", F.row_number().over(best)).where(F.col("place") <= most)
+    items = first.groupBy(*KEYS).agg(F.array_sort(F.collect_list(F.struct("place", "name"))).alias("items"))
+    return items.select(*KEYS, F.col("items.name").alias("recent_item_ids"))
