@@ -25,12 +25,12 @@ from pyspark.sql import SparkSession
 
 from nightrank.models.batches import Pass
 from nightrank.models.feature_names import PROFILE_FEATURES
+from nightrank.models.sequences import TAKEN
 from nightrank.models.tower_training import train_towers
 from nightrank.models.training import first_projection, train_ranker
 from nightrank.sections import RankerRunsConfig, SequenceConfig, SparkConfig, TrainingExamplesConfig
 from nightrank.session import build_session
 from nightrank.steps.petastorm_feed import NUMERIC, Feed, petastorm_feed
-from nightrank.steps.sequences import TAKEN
 
 EXAMPLES, SHOPPERS = int(os.environ.get("EXAMPLES", "20000")), int(os.environ.get("SHOPPERS", "4000"))
 RUNS = int(os.environ.get("RUNS", "5"))

@@ -15,9 +15,9 @@ from encoder_shop import ASKED, ITEMS, SETTINGS, config_of, item_texts, lessons,
 from nightrank.config import Config
 from nightrank.errors import ConfigError, ContractError, InputMissingError
 from nightrank.models import encoder_training
+from nightrank.models.checkpoints import drop_checkpoint
 from nightrank.models.encoder import encoder_folder, encoder_version, load_encoder
 from nightrank.models.encoder_artefact import write_encoder
-from nightrank.models.encoder_checkpoints import drop_checkpoint
 from nightrank.models.encoder_files import encoder_files, files_sha256
 from nightrank.models.encoder_judging import Verdict, decide, judge
 from nightrank.models.encoder_lessons import Texts, loss_of, overview
@@ -101,7 +101,7 @@ def test_a_run_that_goes_on_after_an_interruption_gives_the_same_bits(
 def test_a_checkpoint_that_was_altered_or_is_of_other_lessons_counts_for_nothing(bert: Path, tmp_path: Path) -> None:
     config = config_of(tmp_path, bert, SHORT.model_copy(update={"epochs": 1}))
     first = tuned_on(config)
-    folder = tmp_path / "encoder_checkpoints"
+    folder = tmp_path / "checkpoints"
     (weights,) = folder.glob("*.safetensors")
     assert json.loads((folder / f"{first.checkpoint}.json").read_text())["file"] == weights.name
     weights.write_bytes(weights.read_bytes()[:-1] + b"\1")

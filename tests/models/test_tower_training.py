@@ -4,22 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional
 
+from nightrank.config import Config
 from nightrank.errors import ContractError
+from nightrank.models import tower_training
 from nightrank.models.batches import Columns, Pass
+from nightrank.models.checkpoints import drop_checkpoint
 from nightrank.models.sampled_softmax import draw_negatives, log_popularity, sampled_softmax
 from nightrank.models.sequences import GAPS
 from nightrank.models.team import Team
-from nightrank.models.tower_artefact import Images, Towers, image_dims, tower_vectors
+from nightrank.models.tower_artefact import Images, Towers, image_dims, tower_vectors, towers_content
 from nightrank.models.tower_examples import with_shoppers
-from nightrank.models.tower_training import Fitting, _loss, train_towers
+from nightrank.models.tower_loss import Fitting, loss_of
+from nightrank.models.tower_training import CHECKPOINTS, train_towers
 from nightrank.models.towers import ItemTower, ShopperTower, last_states
-from nightrank.sections import RankerRunsConfig, SequenceConfig
+from nightrank.sections import LakeConfig, RankerRunsConfig, SequenceConfig
 
 ITEMS, ENCODER, LONGEST = 30, 12, 8
 SIZES = {"layers": 1, "heads": 2, "width": 16, "longest": LONGEST, "dropout": 0.0, "input_dropout": 0.0, "hidden": 0.0}
@@ -100,6 +105,37 @@ def test_a_warm_start_begins_where_the_last_fit_ended(towers: Towers) -> None:
     assert train_towers(passes(habits()), IDS, embeddings(), other_size, towers)[0].ids.shape == (ITEMS, 4)
 
 
+def test_a_fit_that_was_cut_off_goes_on_after_its_last_epoch_to_the_same_bits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake = Config(lake=LakeConfig(path=str(tmp_path)))
+    lively = SEQUENCE.model_copy(update={"epochs": 3, "dropout": 0.2, "hidden": 0.2})
+    settings = SETTINGS.model_copy(update={"sequence": lively})
+    given = passes(habits()), IDS, embeddings(), settings
+    whole, losses = train_towers(*given, images=IMAGES)
+    told = tower_training._train_epoch
+
+    def cut_off(*arguments: object) -> float:
+        if arguments[-1] == 3:
+            raise KeyboardInterrupt
+        return told(*arguments)  # type: ignore[arg-type]  # passed on as they came
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tower_training, "_train_epoch", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            train_towers(*given, images=IMAGES, lake=lake)
+    epochs: list[object] = []
+    monkeypatch.setattr(tower_training, "_train_epoch", lambda *a: epochs.append(a[-1]) or told(*a))
+    again, same_losses = train_towers(*given, images=IMAGES, lake=lake)
+    assert epochs == [3]
+    assert same_losses == losses
+    assert towers_content(again) == towers_content(whole)
+    train_towers(passes(habits(299)), *given[1:], images=IMAGES, lake=lake)
+    assert epochs == [3, 1, 2, 3], "other sequences begin anew"
+    drop_checkpoint(lake, CHECKPOINTS)
+    assert not list((tmp_path / "checkpoints").iterdir())
+
+
 def test_what_cannot_be_learned_from_is_refused() -> None:
     once = {name: column[:, :1] for name, column in habits().items()}
     with pytest.raises(ContractError, match="expected shoppers with two takes or more, found none"):
@@ -143,7 +179,7 @@ def test_the_mean_gradient_of_devices_is_that_of_the_whole_batch(size: int) -> N
     def gradient(fitting: Fitting) -> tuple[float, torch.Tensor]:
         items.zero_grad()
         shoppers.zero_grad()
-        loss = _loss(fitting, batch, np.random.default_rng(5))
+        loss = loss_of(fitting, batch, np.random.default_rng(5))
         loss.backward()
         grads = [own.grad for module in (items, shoppers) for own in module.parameters() if own.grad is not None]
         return loss.item(), torch.cat([grad.to_dense().reshape(-1).clone() for grad in grads])

@@ -18,13 +18,13 @@ from nightrank.config import Config
 from nightrank.errors import ConfigError, ContractError
 from nightrank.models.encoder_lessons import Lessons
 from nightrank.models.encoder_training import tune_encoder, tuned_in_team
+from nightrank.models.sequences import TAKEN
 from nightrank.models.tower_training import train_towers
 from nightrank.sections import LakeConfig, RankerRunsConfig, SequenceConfig
 from nightrank.steps.devices import on_devices
 from nightrank.steps.encoder_runs import COLUMNS, _tuned
 from nightrank.steps.petastorm_feed import petastorm_feed
 from nightrank.steps.ranker_runs import _trained_towers
-from nightrank.steps.sequences import TAKEN
 from nightrank.steps.tower import Known
 
 SETTINGS = encoder_shop.SETTINGS.model_copy(update={"epochs": 3, "devices": 2})
@@ -91,7 +91,7 @@ def test_two_processes_tune_one_encoder_alike_and_go_on_after_an_interruption(
         with pytest.raises(ContractError, match="Training on 2 devices failed"):
             on_devices(interrupted, 2, "driver", gpu=False)
         assert "the power is cut" in capsys.readouterr().out
-        (checkpoint,) = (tmp_path / "cut" / "encoder_checkpoints").glob("*.json")
+        (checkpoint,) = (tmp_path / "cut" / "checkpoints").glob("*.json")
         assert '"epoch": 1' in checkpoint.read_text()
         again = _tuned(shop, cut)
         on_devices(watched, 2, "driver", gpu=False)

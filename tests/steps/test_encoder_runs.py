@@ -122,7 +122,7 @@ def test_an_encoder_is_tuned_judged_kept_registered_and_taken_over(spark: SparkS
     assert row.standing_version == encoder_version(shop.item_embeddings)
     assert min(row.metrics["ndcg_gain_lower"], row.metrics["unseen_auc_gain_lower"]) > 0
     assert not list((Path(shop.lake.path) / "feed").iterdir())
-    assert not list((Path(shop.lake.path) / "encoder_checkpoints").iterdir())
+    assert not list((Path(shop.lake.path) / "checkpoints").iterdir())
 
     assert with_encoder_in_force(none, shop) == shop
     held = run.select(*ENCODER_RUNS.schema.names)

@@ -19,14 +19,15 @@ from torch import Tensor
 from nightrank.config import Config
 from nightrank.errors import ContractError
 from nightrank.models.batches import Columns, recut, shuffled
-from nightrank.models.encoder import encoder_version
-from nightrank.models.encoder_checkpoints import (
+from nightrank.models.checkpoints import (
     Progress,
+    agreed_checkpoint,
     load_checkpoint,
     moments_of,
     restore_moments,
     save_checkpoint,
 )
+from nightrank.models.encoder import encoder_version
 from nightrank.models.encoder_lessons import Lessons, Overview, Texts, loss_of, overview
 from nightrank.models.encoder_module import TextEncoder, text_encoder
 from nightrank.models.retrieval import Vectors, ndcg_by_search, ranks
@@ -133,31 +134,24 @@ def _fit(
 
 def _before(model: TextEncoder, lessons: Lessons, team: Team) -> Progress:
     start, ndcg = _copied(model.trained()), _validate(model, lessons, team)
-    return Progress(0, start, {}, 0, start, ndcg, ({"valid_ndcg": ndcg},))
+    return Progress(0, start, {}, ({"valid_ndcg": ndcg},), 0, start, ndcg)
 
 
 def _resumed(
     model: TextEncoder, optimiser: torch.optim.Optimizer, config: Config, name: str, team: Team
 ) -> Progress | None:
-    progress = load_checkpoint(config, name)
-    done = progress.epoch if progress else 0
-    if (expected := int(team.agreed(done))) != done:
-        raise ContractError(
-            f"Device {team.rank} cannot go on with the others: expected the checkpoint after epoch {expected}, found "
-            f"that of {done}. Let lake.path, now {config.lake.path}, name one place on all machines."
-        )
+    progress = agreed_checkpoint(config, name, team)
     if progress:
         _put(model.trained(), progress.weights)
         restore_moments(optimiser, model.trained(), progress.moments)
-        log.info("encoder=resumed after epoch %d", progress.epoch)
     return progress
 
 
 def _after(before: Progress, epoch: int, figures: dict[str, float], trained: dict[str, Any], moments: Any) -> Progress:
     weights, curves = _copied(trained), (*before.curves, figures)
     if figures["valid_ndcg"] > before.best:
-        return Progress(epoch, weights, moments, epoch, weights, figures["valid_ndcg"], curves)
-    return Progress(epoch, weights, moments, before.best_epoch, before.best_weights, before.best, curves)
+        return Progress(epoch, weights, moments, curves, epoch, weights, figures["valid_ndcg"])
+    return Progress(epoch, weights, moments, curves, before.best_epoch, before.best_weights, before.best)
 
 
 def _optimiser(model: TextEncoder, settings: EncoderRunsConfig) -> torch.optim.Optimizer:

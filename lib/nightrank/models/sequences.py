@@ -18,6 +18,8 @@ ACTION_INDICES = len(ACTIONS) + 1
 # Bucket 0: the first take, and one within the hour; k: 2 ** (k - 1) hours and more after the take before; the last
 # one is two years.
 GAPS = 16
+# The columns of takes as padded arrays.
+TAKEN = ("taken_index", "taken_action", "taken_gap")
 
 
 @dataclass(frozen=True)

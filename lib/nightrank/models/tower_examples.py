@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from nightrank.models.artefact import Floats
 from nightrank.models.batches import BLOCK_ROWS, Columns, Pass, recut
+from nightrank.models.sequences import TAKEN
 from nightrank.models.tower_artefact import Towers
 from nightrank.models.towers import last_states
 from nightrank.models.training import deterministic
@@ -22,7 +23,7 @@ def with_shoppers(examples: Pass, towers: Towers, vectors: Floats, threads: int)
     def passed(fold: str) -> Iterator[Columns]:
         kept = made.setdefault(fold, [])
         for number, columns in enumerate(recut(examples(fold), BLOCK_ROWS)):
-            taken = [columns.pop(name) for name in ("taken_index", "taken_action", "taken_gap")]
+            taken = [columns.pop(name) for name in TAKEN]
             if number == len(kept):
                 with deterministic(threads):
                     kept.append(last_states(towers.shopper, vectors.__getitem__, *taken))

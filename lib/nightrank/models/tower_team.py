@@ -28,6 +28,6 @@ def fit_in_team(
     """
     settings = config.ranker_runs
     with team_of(settings.devices, "cpu") as team:
-        towers, losses = train_towers(sequences, item_ids, embeddings, settings, start, images, team)
+        towers, losses = train_towers(sequences, item_ids, embeddings, settings, start, images, team, config)
         tower_id = keep_towers(config, towers) if team.rank == 0 else towers_content(towers)[0]
     return tower_id, losses

@@ -1,53 +1,36 @@
 """Training the towers: which item each shopper takes next, by a sampled softmax corrected for its sampling.
 
-Sequences come as a function of a fold that starts a new pass over its rows in a fixed order, as in training.py: columns
-taken_index, taken_action, taken_gap [rows, longest], oldest first, index -1 where padded. Blocks of the stream are
-shuffled by (seed, epoch, block) and cut into batches of like length. The same rows, items and settings give the same
-bits.
+Sequences come as tower_sequences.py says. Blocks of the stream are shuffled by (seed, epoch, block) and cut into
+batches of like length. The same rows, items and settings give the same bits, whether a run was interrupted or not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import hashlib
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
+from nightrank.config import Config
 from nightrank.errors import ContractError
 from nightrank.models.artefact import Floats
-from nightrank.models.batches import Columns, Pass, shuffled
+from nightrank.models.batches import Pass
 from nightrank.models.catalogue import positions
-from nightrank.models.sampled_softmax import draw_negatives, log_popularity, sampled_softmax
+from nightrank.models.checkpoints import Progress, agreed_checkpoint, moments_of, restore_moments, save_checkpoint
+from nightrank.models.sampled_softmax import log_popularity
 from nightrank.models.team import ALONE, Team
-from nightrank.models.tower_artefact import Images, Towers, image_dims
+from nightrank.models.tower_artefact import Images, Towers, image_dims, towers_content
+from nightrank.models.tower_loss import Doubles, Fitting, loss_of
+from nightrank.models.tower_sequences import Overview, batches, overview
 from nightrank.models.towers import ItemTower, ShopperTower
 from nightrank.models.training import deterministic
-from nightrank.sections import RankerRunsConfig, SequenceConfig
-
-Doubles = NDArray[np.float64]
-Indices = NDArray[np.int64]
+from nightrank.sections import RankerRunsConfig
 
 _LONGEST_STEP = 5.0
-_TAKEN = ("taken_index", "taken_action", "taken_gap")
-
-
-@dataclass(frozen=True)
-class Fitting:
-    """What a fit turns on. embeddings, images, takes: of the catalogue, in one order. steps: of the whole fit."""
-
-    items: ItemTower
-    shoppers: ShopperTower
-    embeddings: Tensor
-    images: Images | None
-    takes: Doubles
-    settings: SequenceConfig
-    seed: int
-    steps: int
-    team: Team = ALONE
+# Of names of checkpoints: the lease lets one run fit towers at a time, so that what begins so is its own or left over.
+CHECKPOINTS = "towers-"
 
 
 def train_towers(
@@ -58,35 +41,46 @@ def train_towers(
     start: Towers | None = None,
     images: Images | None = None,
     team: Team = ALONE,
+    lake: Config | None = None,
 ) -> tuple[Towers, list[float]]:
     """The towers after the last epoch, and the mean loss of each epoch.
 
     item_ids [n] sorted, embeddings [n, encoder dims]: the catalogue, rows by item_index; images: those of its items.
-    start: towers that it begins from, as far as they fit. Raises ContractError where nobody has taken two items or the
-    loss is not a number.
+    start: towers that it begins from, as far as they fit. lake: where each epoch's checkpoint goes, which a run on the
+    same input goes on from; who has kept the towers drops CHECKPOINTS. Raises ContractError where nobody has taken two
+    items or the loss is not a number.
     """
-    takes, batches = _counts(sequences, len(item_ids), settings.sequence)
-    if not batches:
+    known = overview(sequences, len(item_ids), settings.sequence)
+    if not known.batches:
         raise ContractError("Towers cannot be trained: expected shoppers with two takes or more, found none.")
     with deterministic(settings.threads), torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
-        items, shoppers = _modules(embeddings, images, takes, settings)
+        items, shoppers = _modules(embeddings, images, known.takes, settings)
         if start is not None:
             _begin_from(start, items, shoppers, item_ids)
-        steps = batches * settings.sequence.epochs
-        text = torch.from_numpy(embeddings)
-        fitting = Fitting(items, shoppers, text, images, takes, settings.sequence, settings.seed, steps, team)
-        losses = _fit(fitting, sequences)
-        return _kept(items, shoppers, item_ids, takes), losses
+        text, sizes = torch.from_numpy(embeddings), settings.sequence
+        fitting = Fitting(items, shoppers, text, images, known.takes, sizes, settings.seed, known.batches, team)
+        place = (lake, _checkpoint_name(known, item_ids, embeddings, settings, start, images)) if lake else None
+        losses = _fit(fitting, sequences, place)
+        return _kept(items, shoppers, item_ids, known.takes), losses
 
 
-def _counts(sequences: Pass, items: int, settings: SequenceConfig) -> tuple[Doubles, int]:
-    """Takes of each item, and the number of batches of an epoch."""
-    takes = np.zeros(items)
-    for part in sequences("train"):
-        index = part["taken_index"]
-        takes += np.bincount(index[index >= 0], minlength=items)
-    return takes, sum(1 for _ in _batches(sequences, settings, 0, 0))
+def _checkpoint_name(
+    known: Overview,
+    item_ids: NDArray[np.str_],
+    embeddings: Floats,
+    settings: RankerRunsConfig,
+    start: Towers | None,
+    images: Images | None,
+) -> str:
+    """The same for the same input alone. The number of threads is left out: it changes no more than last bits."""
+    said = [known.digest, settings.sequence.model_dump_json(), repr((settings.dims, settings.seed, settings.devices))]
+    told = hashlib.sha256("\n".join([*said, *item_ids.tolist()]).encode())
+    for numbers in (embeddings, *((images.rows, images.vectors) if images else ())):
+        told.update(np.ascontiguousarray(numbers).data)
+    if start is not None:
+        told.update(towers_content(start)[0].encode())
+    return f"{CHECKPOINTS}{told.hexdigest()[:16]}"
 
 
 def _modules(
@@ -120,30 +114,65 @@ def _shapes(weights: dict[str, Tensor]) -> dict[str, tuple[int, ...]]:
     return {name: tuple(values.shape) for name, values in weights.items()}
 
 
-def _fit(fitting: Fitting, sequences: Pass) -> list[float]:
-    """The mean loss of each epoch; the learning rate falls to 0 in equal steps."""
-    settings = fitting.settings
-    sparse = [fitting.items.ids.weight, fitting.items.bias.weight]
-    dense = [*fitting.items.dense_weights(), *fitting.shoppers.parameters()]
-    optimisers = (
-        torch.optim.SparseAdam(sparse, lr=settings.learning_rate),
+def _fit(fitting: Fitting, sequences: Pass, place: tuple[Config, str] | None) -> list[float]:
+    """The mean loss of each epoch; the learning rate falls to 0 in equal steps. place: of checkpoints, with a name."""
+    settings, optimisers, weights = fitting.settings, _optimisers(fitting), _weights(fitting)
+    progress = agreed_checkpoint(*place, fitting.team) if place else None
+    if progress:
+        _go_on(weights, optimisers, progress)
+    curves = progress.curves if progress else ()
+    for epoch in range(len(curves) + 1, settings.epochs + 1):
+        # So that an epoch's dropout does not depend on where the run began.
+        torch.manual_seed(int(np.random.SeedSequence((fitting.seed, epoch)).generate_state(1)[0]))
+        curves = (*curves, {"train_loss": _train_epoch(fitting, optimisers, sequences, epoch)})
+        if place and fitting.team.rank == 0:
+            moments = {key: own for each in optimisers for key, own in moments_of(each, weights).items()}
+            save_checkpoint(*place, Progress(epoch, weights, moments, curves))
+    return [figures["train_loss"] for figures in curves]
+
+
+def _optimisers(fitting: Fitting) -> tuple[torch.optim.Optimizer, ...]:
+    """Of ids and biases, of which a step changes its batch's rows, and of the rest."""
+    settings, items = fitting.settings, fitting.items
+    dense = [*items.dense_weights(), *fitting.shoppers.parameters()]
+    return (
+        torch.optim.SparseAdam([items.ids.weight, items.bias.weight], lr=settings.learning_rate),
         torch.optim.AdamW(dense, lr=settings.learning_rate, weight_decay=settings.weight_decay),
     )
-    losses, step = [], 0
-    for epoch in range(1, settings.epochs + 1):
-        of_epoch = []
-        for number, columns in enumerate(_batches(sequences, settings, fitting.seed, epoch)):
-            _pace(optimisers, settings.learning_rate * (1 - step / fitting.steps))
-            loss = _loss(fitting, columns, np.random.default_rng((fitting.seed, epoch, number)))
-            of_epoch.append(_finite(fitting.team.mean(loss.item()), epoch))
-            loss.backward()
-            fitting.team.average([*dense, *sparse])
-            torch.nn.utils.clip_grad_norm_(dense, _LONGEST_STEP)
-            for optimiser in optimisers:
-                optimiser.step()
-            step += 1
-        losses.append(float(np.mean(of_epoch)))
-    return losses
+
+
+def _weights(fitting: Fitting) -> dict[str, Tensor]:
+    """All that is learned, by name."""
+    of_items = {f"items.{name}": own for name, own in fitting.items.named_parameters()}
+    return of_items | {f"shoppers.{name}": own for name, own in fitting.shoppers.named_parameters()}
+
+
+def _go_on(weights: dict[str, Tensor], optimisers: tuple[torch.optim.Optimizer, ...], progress: Progress) -> None:
+    with torch.no_grad():
+        for name, values in progress.weights.items():
+            weights[name].copy_(values)
+    for optimiser in optimisers:
+        own = {id(one) for group in optimiser.param_groups for one in group["params"]}
+        trained = {name: values for name, values in weights.items() if id(values) in own}
+        restore_moments(optimiser, trained, progress.moments)
+
+
+def _train_epoch(fitting: Fitting, optimisers: tuple[torch.optim.Optimizer, ...], sequences: Pass, epoch: int) -> float:
+    """The epoch's mean loss."""
+    settings, losses = fitting.settings, []
+    sparse, dense = ([own for group in each.param_groups for own in group["params"]] for each in optimisers)
+    steps = fitting.batches * settings.epochs
+    for number, columns in enumerate(batches(sequences, settings, fitting.seed, epoch)):
+        step = (epoch - 1) * fitting.batches + number
+        _pace(optimisers, settings.learning_rate * (1 - step / steps))
+        loss = loss_of(fitting, columns, np.random.default_rng((fitting.seed, epoch, number)))
+        losses.append(_finite(fitting.team.mean(loss.item()), epoch))
+        loss.backward()
+        fitting.team.average([*dense, *sparse])
+        torch.nn.utils.clip_grad_norm_(dense, _LONGEST_STEP)
+        for optimiser in optimisers:
+            optimiser.step()
+    return float(np.mean(losses))
 
 
 def _finite(loss: float, epoch: int) -> float:
@@ -161,77 +190,6 @@ def _pace(optimisers: tuple[torch.optim.Optimizer, ...], learning_rate: float) -
         optimiser.zero_grad()
         for group in optimiser.param_groups:
             group["lr"] = learning_rate
-
-
-def _batches(sequences: Pass, settings: SequenceConfig, seed: int, epoch: int) -> Iterator[Columns]:
-    """Batches of shoppers with two takes or more, of like length within a block, cut to the longest of them."""
-    for number, block in enumerate(shuffled(_told(sequences("train")), seed, epoch)):
-        lengths = (block["taken_index"] >= 0).sum(axis=1)
-        order = np.argsort(lengths, kind="stable")
-        starts = np.arange(0, len(order), settings.batch)
-        for start in np.random.default_rng((seed, epoch, number, 1)).permutation(starts):
-            rows = order[start : start + settings.batch]
-            yield {name: block[name][rows, : lengths[rows].max()] for name in _TAKEN}
-
-
-def _told(stream: Iterator[Columns]) -> Iterator[Columns]:
-    """The rows that tell what came after something."""
-    for part in stream:
-        kept = (part["taken_index"] >= 0).sum(axis=1) > 1
-        if kept.any():
-            yield {name: column[kept] for name, column in part.items()}
-
-
-def _loss(fitting: Fitting, columns: Columns, random: np.random.Generator) -> Tensor:
-    """The batch's mean loss over all takes but each shopper's first.
-
-    Of a device in a team: what its shoppers add to it, times the devices: their mean is the batch's.
-    """
-    settings, index = fitting.settings, columns["taken_index"].astype(np.int64)
-    negatives, predicted = draw_negatives(fitting.takes, settings.draws, random), (index[:, 1:] >= 0).sum()
-    rows = np.union1d(index[index >= 0], negatives.rows)
-    vectors, biases = _items_at(fitting, rows)
-    columns = _part_of(fitting.team, columns)
-    index, drawn = columns["taken_index"].astype(np.int64), np.searchsorted(rows, negatives.rows)
-    at = np.searchsorted(rows, np.maximum(index, rows[0]))
-    action, gap = (torch.from_numpy(columns[name][:, :-1].astype(np.int64)) for name in _TAKEN[1:])
-    hidden = torch.rand(action.shape) < settings.hidden
-    shown = functional.embedding(torch.from_numpy(at[:, :-1]), vectors)
-    states = fitting.shoppers(shown, action, gap, hidden, settings.input_dropout)
-    shopper, place = np.nonzero(index[:, 1:] >= 0)
-    scaled = fitting.shoppers.scale() * states[torch.from_numpy(shopper), torch.from_numpy(place)]
-    positive = torch.from_numpy(at[:, 1:][shopper, place])
-    taken = (scaled * functional.embedding(positive, vectors)).sum(dim=-1) + biases[positive]
-    scores = scaled @ vectors[torch.from_numpy(drawn)].T + biases[torch.from_numpy(drawn)]
-    out = torch.from_numpy(_takes_too(index, at, len(rows))[:, drawn][shopper])
-    losses = sampled_softmax(taken, scores, negatives.log_chance, out)
-    return losses.mean() if fitting.team.size == 1 else losses.sum() * (fitting.team.size / float(predicted))
-
-
-def _items_at(fitting: Fitting, rows: Indices) -> tuple[Tensor, Tensor]:
-    """Vectors [U, dims] and biases [U] of these rows of the catalogue."""
-    in_catalogue = torch.from_numpy(rows)
-    images = fitting.images and tuple(map(torch.from_numpy, fitting.images.among(rows)))
-    text = fitting.embeddings[in_catalogue]
-    return fitting.items(in_catalogue, text, fitting.settings.id_dropout, images), fitting.items.biases(in_catalogue)
-
-
-def _part_of(team: Team, columns: Columns) -> Columns:
-    """This device's shoppers; one that stands in for another takes nothing."""
-    if team.size == 1:
-        return columns
-    count = len(columns["taken_index"])
-    part = {name: column[team.rows(count)] for name, column in columns.items()}
-    part["taken_index"][team.stands_in(count)] = -1
-    return part
-
-
-def _takes_too(index: Indices, at: Indices, items: int) -> NDArray[np.bool_]:
-    """bool [B, items]: whether the shopper takes the item anywhere in the sequence: no negative of theirs, then."""
-    takes = np.zeros((len(index), items), dtype=np.bool_)
-    shopper, place = np.nonzero(index >= 0)
-    takes[shopper, at[shopper, place]] = True
-    return takes
 
 
 def _kept(items: ItemTower, shoppers: ShopperTower, item_ids: NDArray[np.str_], takes: Doubles) -> Towers:

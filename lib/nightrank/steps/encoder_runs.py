@@ -81,9 +81,9 @@ def _why_not(takes: SearchTakes, feed: Feed, config: Config) -> str | None:
 
 def _tuned_and_judged(takes: SearchTakes, feed: Feed, standing: Config, night: Night, config: Config) -> dict[str, Any]:
     """What the row says of an encoder that was tuned and judged. standing: the settings with the encoder in force."""
+    from nightrank.models.checkpoints import drop_checkpoint
     from nightrank.models.encoder import encoder_folder, encoder_version
     from nightrank.models.encoder_artefact import write_encoder
-    from nightrank.models.encoder_checkpoints import drop_checkpoint
     from nightrank.models.encoder_judging import judge
     from nightrank.models.encoder_lessons import Lessons
 

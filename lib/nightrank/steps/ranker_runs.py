@@ -15,6 +15,7 @@ from pyspark.sql import functions as F
 from nightrank.config import Config
 from nightrank.errors import ContractError
 from nightrank.models.artefact import Ranker, code_version
+from nightrank.models.sequences import TAKEN
 from nightrank.models.tower_artefact import Towers
 from nightrank.nights import Night
 from nightrank.steps.arrays import collect_arrays
@@ -23,7 +24,7 @@ from nightrank.steps.encoders import with_encoder_in_force
 from nightrank.steps.images import image_of, images_in
 from nightrank.steps.item_order import item_order
 from nightrank.steps.petastorm_feed import NUMERIC, Feed, feed_folder, petastorm_feed
-from nightrank.steps.sequences import FOLD, TAKEN, longest_read, sequences
+from nightrank.steps.sequences import FOLD, longest_read, sequences
 from nightrank.steps.tower import (
     Known,
     Tower,
@@ -102,6 +103,9 @@ def _learned_tower(
     learned: DataFrame, catalogue: Known, last: Tower | None, night: Night, config: Config
 ) -> Tower | None:
     """The tower fitted to these sequences, from where the last one ended; None where they are too few."""
+    from nightrank.models.checkpoints import drop_checkpoint
+    from nightrank.models.tower_training import CHECKPOINTS
+
     settings = config.ranker_runs
     with petastorm_feed(learned, feed_folder(config), (FOLD,), ("example_order", *TAKEN)) as feed:
         if feed.rows[FOLD] < settings.sequence.min_shoppers:
@@ -111,7 +115,9 @@ def _learned_tower(
         towers, losses = _trained_towers(feed, catalogue, start, config)
     told = " ".join(f"{loss:.4f}" for loss in losses) + "".join(f" image_gate={gate:.3f}" for gate in towers.image_gate)
     log.info("tower=sequence shoppers=%d loss=%s", feed.rows[FOLD], told)
-    return sequence_tower(towers, catalogue, night, config)
+    tower = sequence_tower(towers, catalogue, night, config)
+    drop_checkpoint(config, CHECKPOINTS)
+    return tower
 
 
 def _trained_towers(feed: Feed, catalogue: Known, start: Towers | None, config: Config) -> tuple[Towers, list[float]]:
@@ -122,7 +128,7 @@ def _trained_towers(feed: Feed, catalogue: Known, start: Towers | None, config: 
 
     settings, known = config.ranker_runs, (feed.examples, catalogue.item_ids, catalogue.embeddings)
     if settings.devices == 1:
-        return train_towers(*known, settings, start, catalogue.images)
+        return train_towers(*known, settings, start, catalogue.images, lake=config)
     work = partial(fit_in_team, config, *known, start, catalogue.images)
     tower_id, losses = on_devices(work, settings.devices, settings.devices_on, gpu=False)
     return fetch_towers(config, tower_id), losses

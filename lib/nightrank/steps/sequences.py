@@ -12,13 +12,12 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from nightrank.config import Config
-from nightrank.models.sequences import Taken, padded
+from nightrank.models.sequences import TAKEN, Taken, padded
 from nightrank.steps.arrays import Arrays, share_arrays
 from nightrank.steps.consent import not_forgotten
 from nightrank.steps.shoppers import read_taken, taken_columns
 
 FOLD = "train"  # there is no other: towers learn for a fixed number of epochs
-TAKEN = ("taken_index", "taken_action", "taken_gap")
 _SCHEMA = (
     "fold string, example_order bigint, query_id string, taken_index array<int>, taken_action array<int>, "
     "taken_gap array<int>"

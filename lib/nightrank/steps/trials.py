@@ -8,11 +8,12 @@ from pyspark.sql import DataFrame
 
 from nightrank.config import Config
 from nightrank.errors import ContractError, UsageError
+from nightrank.models.sequences import TAKEN
 from nightrank.models.trials import Changes, Trial
 from nightrank.steps.encoders import with_encoder_in_force
 from nightrank.steps.petastorm_feed import NUMERIC, feed_folder, petastorm_feed
 from nightrank.steps.ranker_runs import fitted, known_items, why_not
-from nightrank.steps.sequences import TAKEN, longest_read
+from nightrank.steps.sequences import longest_read
 from nightrank.steps.tower import Tower, last_tower
 
 

@@ -1,4 +1,4 @@
-"""How far the training of an encoder has come, in the lake: a run that was killed goes on after its last epoch.
+"""How far the training of an encoder or of towers has come, in the lake: what was killed goes on after its last epoch.
 
 A checkpoint is a safetensors file and a JSON file that names it with its sha256. The JSON file comes last, by a
 rename: it is the checkpoint. One that does not agree with its file is as good as none.
@@ -10,31 +10,36 @@ import hashlib
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from nightrank.config import Config
+from nightrank.errors import ContractError
 from nightrank.models.lake_files import in_lake, write_whole
+from nightrank.models.team import Team
 
 log = logging.getLogger("nightrank")
-FOLDER = "encoder_checkpoints"
+FOLDER = "checkpoints"
 Weights = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Training after an epoch. moments: AdamW's own numbers. best_*: of the epoch that is kept so far, 0: none is."""
+    """Training after an epoch. moments: the optimisers' own numbers. curves: figures by epoch.
+
+    best_*: of the epoch that is kept so far, 0: none is; left alone where the last epoch's weights are what is wanted.
+    """
 
     epoch: int
     weights: Weights
     moments: Weights
-    best_epoch: int
-    best_weights: Weights
-    best: float
     curves: tuple[dict[str, float], ...]
+    best_epoch: int = 0
+    best_weights: Weights = field(default_factory=dict)
+    best: float = 0.0
 
 
 _PARTS = ("weights", "moments", "best_weights")
@@ -75,23 +80,45 @@ def load_checkpoint(config: Config, name: str) -> Progress | None:
         return None
 
 
+def agreed_checkpoint(config: Config, name: str, team: Team) -> Progress | None:
+    """The same, of a team: each of its devices goes on after the same epoch. Raises ContractError where one cannot."""
+    progress = load_checkpoint(config, name)
+    done = progress.epoch if progress else 0
+    if (expected := int(team.agreed(done))) != done:
+        raise ContractError(
+            f"Device {team.rank} cannot go on with the others: expected the checkpoint after epoch {expected}, found "
+            f"that of {done}. Let lake.path, now {config.lake.path}, name one place on all machines."
+        )
+    if progress:
+        log.info("training=resumed checkpoint=%s after epoch %d", name, done)
+    return progress
+
+
 def drop_checkpoint(config: Config, name: str) -> None:
-    """Removes what stands under that name."""
+    """Removes what stands under that name, or under names that begin so."""
     _drop(config, name, but=set())
 
 
 def moments_of(optimiser: torch.optim.Optimizer, trained: Mapping[str, Tensor]) -> Weights:
-    """AdamW's numbers for each parameter, by `<parameter>/<what>`."""
-    return {f"{name}/{what}": values for name, own in trained.items() for what, values in optimiser.state[own].items()}
+    """The optimiser's numbers for each parameter that it has taken a step of, by `<parameter>/<what>`."""
+    return {
+        f"{name}/{what}": torch.as_tensor(values)
+        for name, own in trained.items()
+        for what, values in optimiser.state.get(own, {}).items()
+    }
 
 
 def restore_moments(optimiser: torch.optim.Optimizer, trained: Mapping[str, Tensor], moments: Weights) -> None:
-    """Gives AdamW back what `moments_of` told."""
+    """Gives the optimiser back what `moments_of` told of these parameters; others' numbers are passed over."""
     for key, values in moments.items():
         name, _, what = key.rpartition("/")
-        own = trained[name]
-        # The number of steps stays on the CPU, where AdamW keeps it.
-        optimiser.state[own][what] = values.clone() if what == "step" else values.to(own.device, copy=True)
+        if (own := trained.get(name)) is None:
+            continue
+        if what != "step":
+            optimiser.state[own][what] = values.to(own.device, copy=True)
+        else:  # SparseAdam counts in a plain number, AdamW in a tensor, which stays on the CPU
+            sparse = isinstance(optimiser, torch.optim.SparseAdam)
+            optimiser.state[own][what] = int(values) if sparse else values.clone()
 
 
 def _progress(told: dict[str, Any], content: bytes) -> Progress:
