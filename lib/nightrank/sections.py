@@ -486,6 +486,9 @@ class TrainingExamplesConfig(Section):
         return self
 
 
+TakenBy = Literal["view", "click", "cart", "buy", "like", "dislike", "hide", "share", "rate", "other"]
+
+
 class SequenceConfig(Section):
     """The towers of ranker_runs.tower: sequence, an id and a text for an item, a transformer over a shopper's takes.
 
@@ -493,7 +496,8 @@ class SequenceConfig(Section):
     transformer. dropout, input_dropout: of its blocks and of what it reads. hidden: share of the takes that it is not
     shown. id_dropout: share of a batch's items that have only their text, as every new item has. draws: of negatives a
     batch; a catalogue of fewer items is taken whole. batch: shoppers. min_shoppers: with fewer who have taken two
-    items, `words` stands in.
+    items, `words` stands in. utilities: what the next take is worth by its action, 1 where nothing is said, at most
+    max_utility; `other`: actions of the shop's own.
     """
 
     longest: int = Field(default=50, ge=2)
@@ -510,6 +514,8 @@ class SequenceConfig(Section):
     learning_rate: float = Field(default=2e-3, gt=0)
     weight_decay: float = Field(default=0.01, ge=0)
     min_shoppers: int = Field(default=200, ge=1)
+    utilities: Mapping[TakenBy, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = Field(default_factory=dict)
+    max_utility: float = Field(default=10.0, gt=0)
 
 
 class RankerRunsConfig(Section):

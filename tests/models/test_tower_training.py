@@ -12,16 +12,17 @@ import torch
 from torch.nn import functional
 
 from nightrank.config import Config
-from nightrank.errors import ContractError
+from nightrank.errors import ConfigError, ContractError
 from nightrank.models import tower_training
 from nightrank.models.batches import Columns, Pass
 from nightrank.models.checkpoints import drop_checkpoint
 from nightrank.models.sampled_softmax import draw_negatives, log_popularity, sampled_softmax
-from nightrank.models.sequences import GAPS
+from nightrank.models.sequences import ACTION_INDICES, GAPS, action_index
 from nightrank.models.team import Team
 from nightrank.models.tower_artefact import Images, Towers, image_dims, tower_vectors, towers_content
 from nightrank.models.tower_examples import with_shoppers
 from nightrank.models.tower_loss import Fitting, loss_of
+from nightrank.models.tower_sequences import action_weights
 from nightrank.models.tower_training import CHECKPOINTS, train_towers
 from nightrank.models.towers import ItemTower, ShopperTower, last_states
 from nightrank.sections import LakeConfig, RankerRunsConfig, SequenceConfig
@@ -31,6 +32,7 @@ SIZES = {"layers": 1, "heads": 2, "width": 16, "longest": LONGEST, "dropout": 0.
 FAST = {"id_dropout": 0.3, "epochs": 8, "batch": 32, "learning_rate": 3e-2}
 SEQUENCE = SequenceConfig.model_validate({**SIZES, **FAST})
 SETTINGS = RankerRunsConfig(dims=8, sequence=SEQUENCE)
+VIEW, BUY = action_index("view"), action_index("buy")
 IDS = np.array([f"i{n:02}" for n in range(ITEMS)])
 
 
@@ -103,6 +105,39 @@ def test_a_warm_start_begins_where_the_last_fit_ended(towers: Towers) -> None:
     assert warm[0] < 0.5 * cold[0]
     other_size = short.model_copy(update={"dims": 4})
     assert train_towers(passes(habits()), IDS, embeddings(), other_size, towers)[0].ids.shape == (ITEMS, 4)
+
+
+def test_a_shopper_s_vector_leans_to_what_is_done_next_by_the_actions_that_are_worth_most() -> None:
+    """After a view of item n comes the view of n + 1, or the buy of n + 2, as often."""
+    random = np.random.default_rng(3)
+    begun, bought = random.integers(0, ITEMS, 600), random.integers(0, 2, 600)
+    pairs = np.stack([begun, (begun + 1 + bought) % ITEMS], axis=1).astype(np.int32)
+    actions = np.stack([np.full(600, VIEW), np.where(bought, BUY, VIEW)], axis=1).astype(np.int32)
+    told = {"taken_index": pairs, "taken_action": actions, "taken_gap": np.zeros_like(pairs)}
+    read = np.arange(ITEMS)[:, None]
+    for utilities, step in (({"view": 0.0}, 2), ({"buy": 0.0}, 1), ({"view": 1.0, "buy": 50.0}, 2)):
+        sizes = SEQUENCE.model_copy(update={"utilities": utilities, "max_utility": 20.0, "epochs": 20})
+        settings = SETTINGS.model_copy(update={"sequence": sizes})
+        found, _ = train_towers(passes(told), IDS, embeddings(), settings)
+        vectors = tower_vectors(found, IDS, embeddings())
+        states = last_states(found.shopper, vectors.__getitem__, read, np.full_like(read, VIEW), np.zeros_like(read))
+        scores = states @ vectors.T
+        np.fill_diagonal(scores, -np.inf)
+        assert (scores.argmax(axis=1) == (np.arange(ITEMS) + step) % ITEMS).mean() > 0.8, utilities
+
+
+def test_actions_weigh_by_how_often_they_come_next_and_their_capped_utility() -> None:
+    settings = SEQUENCE.model_copy(update={"utilities": {"buy": 9.0, "hide": 0.0}, "max_utility": 4.0})
+    seen = np.zeros(ACTION_INDICES, np.int64)
+    seen[[VIEW, BUY, action_index("hide")]] = 10, 5, 85
+    weights = action_weights(seen, settings)
+    assert (weights[VIEW], weights[BUY]) == pytest.approx((10 / 30, 4 * 5 / 30))
+    assert np.count_nonzero(weights) == 2
+    seen[[VIEW, BUY]] = 0
+    with pytest.raises(ConfigError, match="utilities: expected a worth above 0 for an action that shoppers do"):
+        action_weights(seen, settings)
+    with pytest.raises(ValueError, match="wish"):
+        SequenceConfig.model_validate({"utilities": {"wish": 1.0}})
 
 
 def test_a_fit_that_was_cut_off_goes_on_after_its_last_epoch_to_the_same_bits(

@@ -38,7 +38,7 @@ class Fitting:
 
 
 def loss_of(fitting: Fitting, columns: Columns, random: np.random.Generator) -> Tensor:
-    """The batch's mean loss over all takes but each shopper's first.
+    """The batch's mean loss over all takes but each shopper's first, each by the head of its own action.
 
     Of a device in a team: what its shoppers add to it, times the devices: their mean is the batch's.
     """
@@ -52,9 +52,11 @@ def loss_of(fitting: Fitting, columns: Columns, random: np.random.Generator) -> 
     action, gap = (torch.from_numpy(columns[name][:, :-1].astype(np.int64)) for name in TAKEN[1:])
     hidden = torch.rand(action.shape) < settings.hidden
     shown = functional.embedding(torch.from_numpy(at[:, :-1]), vectors)
-    states = fitting.shoppers(shown, action, gap, hidden, settings.input_dropout)
+    states = fitting.shoppers.states(shown, action, gap, hidden, settings.input_dropout)
     shopper, place = np.nonzero(index[:, 1:] >= 0)
-    scaled = fitting.shoppers.scale() * states[torch.from_numpy(shopper), torch.from_numpy(place)]
+    by = torch.from_numpy(columns["taken_action"][:, 1:][shopper, place].astype(np.int64))
+    known = states[torch.from_numpy(shopper), torch.from_numpy(place)]
+    scaled = fitting.shoppers.scale() * fitting.shoppers.towards(known, by)
     positive = torch.from_numpy(at[:, 1:][shopper, place])
     taken = (scaled * functional.embedding(positive, vectors)).sum(dim=-1) + biases[positive]
     scores = scaled @ vectors[torch.from_numpy(drawn)].T + biases[torch.from_numpy(drawn)]

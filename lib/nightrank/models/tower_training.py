@@ -23,7 +23,7 @@ from nightrank.models.sampled_softmax import log_popularity
 from nightrank.models.team import ALONE, Team
 from nightrank.models.tower_artefact import Images, Towers, image_dims, towers_content
 from nightrank.models.tower_loss import Doubles, Fitting, loss_of
-from nightrank.models.tower_sequences import Overview, batches, overview
+from nightrank.models.tower_sequences import Overview, action_weights, batches, overview
 from nightrank.models.towers import ItemTower, ShopperTower
 from nightrank.models.training import deterministic
 from nightrank.sections import RankerRunsConfig
@@ -58,6 +58,7 @@ def train_towers(
         items, shoppers = _modules(embeddings, images, known.takes, settings)
         if start is not None:
             _begin_from(start, items, shoppers, item_ids)
+        shoppers.action_weights.copy_(torch.from_numpy(action_weights(known.actions, settings.sequence)))
         text, sizes = torch.from_numpy(embeddings), settings.sequence
         fitting = Fitting(items, shoppers, text, images, known.takes, sizes, settings.seed, known.batches, team)
         place = (lake, _checkpoint_name(known, item_ids, embeddings, settings, start, images)) if lake else None

@@ -1,13 +1,16 @@
 """The two towers: a unit vector for each item, and for each moment of a shopper's takes in order.
 
 v_i = unit(id_i + P'(e_i - mean e) + g Q'(m_i - mean m))    e_i, m_i: vectors of the item's text and of its image
-u_t = unit(state t of a causal, pre-norm transformer over v of the items, the actions and the gaps up to t)
-s u_t.v_i + b_i is about log p(i is taken next | the shopper's takes up to t), up to a constant of u_t
+h_t = state t of a causal, pre-norm transformer over v of the items, the actions and the gaps up to t
+u_t^a = unit((1 + c_a) h_t + d_a)                           a head an action: what would be taken next by action a
+s u_t^a.v_i + b_i is about log p(i is taken next | by action a, the shopper's takes up to t), up to a constant of u_t^a
+u_t = unit(sum_a w_a u_t^a)                                 w_a: how often a is next, times its utility, capped
 
 Vectors have length 1, so that int8 directions, codes and the ranker's cosine take them as they are; one scale s and
 the biases b say the rest. Sources: Kang & McAuley 2018 (self-attention over a sequence), Hou et al. 2022 (text beside
-ids), Wang et al. 2017 (a scaled cosine in a softmax), Alayrac et al. 2022 (images added late behind a gate that begins
-at 0: at first nothing changes). An item without an image has no such part.
+ids), Wang et al. 2017 (a scaled cosine in a softmax), Perez et al. 2018 (heads that scale and shift one state; they
+begin alike), Alayrac et al. 2022 (images added late behind a gate that begins at 0: at first nothing changes). An item
+without an image has no such part.
 """
 
 from __future__ import annotations
@@ -125,19 +128,41 @@ class ShopperTower(nn.Module):  # type: ignore[misc]  # as above
         self.gap = nn.Embedding(GAPS, dims)
         self.hidden_item = nn.Parameter(torch.zeros(dims))
         self.log_scale = nn.Parameter(torch.tensor(math.log(_START_SCALE)))
+        # By the next take's action: c and d, and w.
+        self.head_scale = nn.Embedding(ACTION_INDICES, dims)
+        self.head_shift = nn.Embedding(ACTION_INDICES, dims)
+        self.register_buffer("action_weights", torch.full((ACTION_INDICES,), 1 / ACTION_INDICES))
         # Beside the weights, so that they alone say what to build.
         self.register_buffer("heads", torch.tensor(float(heads)))
         for table in (self.position, self.action, self.gap):
             nn.init.normal_(table.weight, std=_START_SPREAD)
+        for table in (self.head_scale, self.head_shift):
+            nn.init.zeros_(table.weight)
         block = nn.TransformerEncoderLayer(
             dims, heads, width, dropout, activation="gelu", batch_first=True, norm_first=True
         )
         self.blocks = nn.TransformerEncoder(block, layers, norm=nn.LayerNorm(dims), enable_nested_tensor=False)
 
-    def forward(
+    def forward(self, vectors: Tensor, action: Tensor, gap: Tensor) -> Tensor:
+        """u [B, L, dims], of what `states` makes of the same."""
+        return self.expected(self.states(vectors, action, gap))
+
+    def towards(self, states: Tensor, action: Tensor) -> Tensor:
+        """u^a [..., dims] of states [..., dims] and the index of an action for each, [...]."""
+        return unit(states * (1 + self.head_scale(action)) + self.head_shift(action))
+
+    def expected(self, states: Tensor) -> Tensor:
+        """u [..., dims] of states [..., dims]: the heads of all actions, each as much as action_weights say."""
+        weighed = [
+            self.action_weights[a] * self.towards(states, torch.tensor(a))
+            for a in torch.nonzero(self.action_weights)[:, 0].tolist()
+        ]
+        return unit(torch.stack(weighed).sum(dim=0))
+
+    def states(
         self, vectors: Tensor, action: Tensor, gap: Tensor, hidden: Tensor | None = None, dropout: float = 0.0
     ) -> Tensor:
-        """u [B, L, dims]; u[b, t] knows of the takes 0..t of shopper b alone.
+        """h [B, L, dims]; h[b, t] knows of the takes 0..t of shopper b alone.
 
         vectors [B, L, dims]: of the items taken. action, gap [B, L]: indices. hidden [B, L]: where the item is not
         shown, so that the tower learns to go by the others. Padding comes last, where no state before it looks.
@@ -148,7 +173,7 @@ class ShopperTower(nn.Module):  # type: ignore[misc]  # as above
         context = self.position.weight[:length] + self.action(action) + self.gap(gap)
         states = functional.dropout(vectors * math.sqrt(dims) + context, dropout, self.training)
         later = torch.ones(length, length, dtype=torch.bool).triu(1)
-        return unit(self.blocks(states, mask=later, is_causal=True))
+        return self.blocks(states, mask=later, is_causal=True)
 
     def scale(self) -> Tensor:
         """s, what a cosine is multiplied by in a log probability."""
@@ -190,6 +215,7 @@ def last_states(
         shown = vectors_of(np.maximum(taken[rows, :longest], 0).ravel()).reshape(len(rows), longest, dims)
         rest = (torch.as_tensor(np.asarray(each)[rows, :longest], dtype=torch.int64) for each in (actions, gaps))
         with torch.no_grad():
-            states = tower(torch.as_tensor(shown, dtype=torch.float64), *rest)
-        found[rows] = states[torch.arange(len(rows)), torch.from_numpy(lengths[rows] - 1)].numpy()
+            states = tower.states(torch.as_tensor(shown, dtype=torch.float64), *rest)
+            last = states[torch.arange(len(rows)), torch.from_numpy(lengths[rows] - 1)]
+            found[rows] = tower.expected(last).numpy()
     return unit_rows(found)
