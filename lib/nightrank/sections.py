@@ -486,7 +486,8 @@ class TrainingExamplesConfig(Section):
         return self
 
 
-TakenBy = Literal["view", "click", "cart", "buy", "like", "dislike", "hide", "share", "rate", "other"]
+# In the order of their indices in the shopper tower: `other` is 0, and new ones are added at the end.
+TakenBy = Literal["other", "view", "click", "cart", "buy", "like", "dislike", "hide", "share", "rate"]
 
 
 class SequenceConfig(Section):

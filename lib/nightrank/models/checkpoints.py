@@ -109,11 +109,10 @@ def moments_of(optimiser: torch.optim.Optimizer, trained: Mapping[str, Tensor]) 
 
 
 def restore_moments(optimiser: torch.optim.Optimizer, trained: Mapping[str, Tensor], moments: Weights) -> None:
-    """Gives the optimiser back what `moments_of` told of these parameters; others' numbers are passed over."""
+    """Gives the optimiser back what `moments_of` told."""
     for key, values in moments.items():
         name, _, what = key.rpartition("/")
-        if (own := trained.get(name)) is None:
-            continue
+        own = trained[name]
         if what != "step":
             optimiser.state[own][what] = values.to(own.device, copy=True)
         else:  # SparseAdam counts in a plain number, AdamW in a tensor, which stays on the CPU

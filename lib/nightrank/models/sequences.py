@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nightrank.models.catalogue import positions
+from nightrank.sections import TakenBy
 
 Indices = NDArray[np.int64]
 
-# Action k of these has index k + 1; a shop's own actions share index 0. New ones are added at the end.
-ACTIONS = ("view", "click", "cart", "buy", "like", "dislike", "hide", "share", "rate")
+# Action k of these has index k + 1; a shop's own actions share index 0, as `other`.
+ACTIONS: tuple[str, ...] = get_args(TakenBy)[1:]
 ACTION_INDICES = len(ACTIONS) + 1
 # Bucket 0: the first take, and one within the hour; k: 2 ** (k - 1) hours and more after the take before; the last
 # one is two years.

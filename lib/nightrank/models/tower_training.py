@@ -155,7 +155,8 @@ def _go_on(weights: dict[str, Tensor], optimisers: tuple[torch.optim.Optimizer, 
     for optimiser in optimisers:
         own = {id(one) for group in optimiser.param_groups for one in group["params"]}
         trained = {name: values for name, values in weights.items() if id(values) in own}
-        restore_moments(optimiser, trained, progress.moments)
+        of_these = {key: values for key, values in progress.moments.items() if key.rpartition("/")[0] in trained}
+        restore_moments(optimiser, trained, of_these)
 
 
 def _train_epoch(fitting: Fitting, optimisers: tuple[torch.optim.Optimizer, ...], sequences: Pass, epoch: int) -> float:

@@ -72,8 +72,8 @@ def _tokens(means: DataFrame) -> DataFrame:
 def _most_taken(means: DataFrame, most: int) -> DataFrame:
     """Per group: the most items with the largest mean, the largest first, ties by id.
 
-    Numbered in a window, of which each task keeps no more than these (the plan's `WindowGroupLimit`): a list of all
-    items, sorted within a row, was what cost most.
+    Numbered in a window, of which each task keeps no more than these (the plan's `WindowGroupLimit`): no row holds a
+    list of all items.
     """
     best = Window.partitionBy(*KEYS).orderBy(F.desc("mean"), "name")
     first = means.withColumn("place", F.row_number().over(best)).where(F.col("place") <= most)
