@@ -20,10 +20,10 @@ from nightrank.runner import run_nights
 from nightrank.session import build_session
 
 FOLDER = Path("build/bench/prepare")
-DRIVER_MEMORY = "4g"
+DRIVER_MEMORY = "3g"
 # Not a laptop's small tables: the optimising compiler pays, and a task takes tens of megabytes.
 LARGE = {
-    "spark.driver.extraJavaOptions": "-XX:ReservedCodeCacheSize=256m",
+    "spark.driver.extraJavaOptions": "-XX:ReservedCodeCacheSize=256m -XX:+UseParallelGC",
     "spark.sql.adaptive.advisoryPartitionSizeInBytes": "32m",
     "spark.databricks.delta.snapshotPartitions": "2",
 }

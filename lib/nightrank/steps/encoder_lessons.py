@@ -13,6 +13,7 @@ from nightrank.config import Config
 from nightrank.models.retrieval import Flags, Takes
 from nightrank.nights import Night
 from nightrank.steps.arrays import Arrays, collect_arrays
+from nightrank.steps.entries import any_gain
 
 TRAIN, VALID, JUDGED = "train", "valid", "judged"
 
@@ -76,8 +77,7 @@ def _slates(searches: DataFrame, items: DataFrame, catalogue: DataFrame, night: 
     """fold, query_id, normalised_query, shown (array of position, item_index, gain, unseen) of searches with a take."""
     settings = config.encoder_runs
     sampled = _share(F.xxhash64(F.lit("encoder"), "query_id")) < settings.share_of_searches
-    took = F.exists("slate", lambda shown: shown["gain"] > 0)
-    asked = searches.where((F.trim("normalised_query") != "") & ~F.col("derived") & took & sampled)
+    asked = searches.where((F.trim("normalised_query") != "") & ~F.col("derived") & any_gain() & sampled)
     numbers = (
         items.select("item_id", "content_hash")
         .distinct()

@@ -18,3 +18,8 @@ def is_full(array: Column, size: Column) -> Column:
     """Whether an array has that size and no null in it; false for a null array."""
     # In order, nulls come first.
     return F.coalesce((F.size(array) == size) & F.get(F.sort_array(array), F.lit(0)).isNotNull(), F.lit(False))
+
+
+def any_gain() -> Column:
+    """Whether anything of the row's slate was taken; null for an empty slate."""
+    return F.array_max("slate.gain") > 0

@@ -8,6 +8,7 @@ from pyspark.sql import functions as F
 from nightrank.config import Config
 from nightrank.nights import Night
 from nightrank.sections import QueryClassesConfig
+from nightrank.steps.entries import any_gain
 from nightrank.steps.folding import UNIT
 from nightrank.tables import QUERY_CLASSES
 
@@ -30,13 +31,19 @@ def build_query_classes(searches: DataFrame, items: DataFrame, night: Night, con
     spread evenly over three categories of six takes are .61; .6 and .4 on two, .32 of many takes and .42 of five.
     """
     section = config.query_classes
-    asked = _as_of(searches, night, section)
-    taker = F.when(F.exists("slate", lambda one: one["gain"] > 0), F.col("user_id"))
-    counts = asked.groupBy(*KEY).agg(
-        F.count("*").alias("searches"), F.max("derived").alias("derived"), F.count_distinct(taker).alias("shoppers")
+    told = searches.select(*KEY, "derived", F.when(any_gain(), F.col("user_id")).alias("taker"))
+    counts = (
+        _as_of(told, night, section)
+        .groupBy(*KEY)
+        .agg(
+            F.count("*").alias("searches"),
+            F.max("derived").alias("derived"),
+            F.count_distinct("taker").alias("shoppers"),
+        )
     )
+    takes = _as_of(_takes(searches), night, section)
     return (
-        counts.join(_spread(asked, items, section), on=KEY, how="left")
+        counts.join(_spread(takes, items, section), on=KEY, how="left")
         .fillna(0, subset=["takes"])
         .fillna(0.0, subset=["item_entropy", "category_entropy", "top_item_share", "top_category_share"])
         .withColumn("query_class", _query_class(section))
@@ -61,8 +68,18 @@ def entropy_term(takes: Column) -> Column:
     return F.rint(takes * F.log2(takes) * UNIT).cast("long")
 
 
+def _takes(searches: DataFrame) -> DataFrame:
+    """KEY and item_id of each entry of a slate that was taken.
+
+    Entries are taken out of their arrays before they are looked at: the plan's `Generate` and `Filter` are compiled,
+    where a filter of the array is interpreted for each entry.
+    """
+    shown = searches.select(*KEY, F.explode("slate").alias("shown"))
+    return shown.where(F.col("shown.gain") > 0).select(*KEY, "shown.item_id")
+
+
 def _as_of(searches: DataFrame, night: Night, config: QueryClassesConfig) -> DataFrame:
-    """Each search once for every snapshot whose window holds it; run_date is the snapshot's."""
+    """Each row once for every snapshot whose window holds it; run_date is the snapshot's."""
     seen_by = F.filter(
         F.array(*[F.lit(day) for day in night.snapshots]),
         lambda day: (F.col("run_date") <= day) & (F.col("run_date") > F.date_sub(day, config.window_nights)),
@@ -70,12 +87,10 @@ def _as_of(searches: DataFrame, night: Night, config: QueryClassesConfig) -> Dat
     return searches.withColumn("run_date", F.explode(seen_by))
 
 
-def _spread(asked: DataFrame, items: DataFrame, config: QueryClassesConfig) -> DataFrame:
-    """KEY, takes, and how they are spread over items and first-level categories."""
-    taken = F.explode(F.filter("slate", lambda one: one["gain"] > 0))
+def _spread(takes: DataFrame, items: DataFrame, config: QueryClassesConfig) -> DataFrame:
+    """KEY, takes, and how they are spread over items and first-level categories. takes: KEY and item_id of each."""
     by_item = (
-        asked.select(*KEY, taken.alias("taken"))
-        .groupBy(*KEY, F.col("taken.item_id").alias("item_id"))
+        takes.groupBy(*KEY, "item_id")
         .agg(F.count("*").alias("takes"))
         .join(items.select("item_id", _first_level().alias("category")), on="item_id", how="left")
     )
@@ -84,15 +99,15 @@ def _spread(asked: DataFrame, items: DataFrame, config: QueryClassesConfig) -> D
         F.max("takes").alias("top_item"),
         F.sum(entropy_term(F.col("takes"))).alias("item_terms"),
     )
-    takes = F.sum("takes")
-    item_entropy = normalised_entropy(takes, F.sum("item_terms"), config.even_items)
-    category_entropy = normalised_entropy(takes, F.sum(entropy_term(F.col("takes"))), config.even_categories)
+    total = F.sum("takes")
+    item_entropy = normalised_entropy(total, F.sum("item_terms"), config.even_items)
+    category_entropy = normalised_entropy(total, F.sum(entropy_term(F.col("takes"))), config.even_categories)
     return by_category.groupBy(*KEY).agg(
-        takes.alias("takes"),
+        total.alias("takes"),
         item_entropy.alias("item_entropy"),
         category_entropy.alias("category_entropy"),
-        (F.max("top_item") / takes).alias("top_item_share"),
-        (F.max("takes") / takes).alias("top_category_share"),
+        (F.max("top_item") / total).alias("top_item_share"),
+        (F.max("takes") / total).alias("top_category_share"),
     )
 
 

@@ -6,6 +6,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from nightrank.config import Config
+from nightrank.steps.entries import any_gain
 from nightrank.tables import CLASSES
 
 SLATE_COLUMNS = (
@@ -27,7 +28,7 @@ def flat_slates(searches: DataFrame, propensities: DataFrame, query_classes: Dat
     propensities are raised to propensities.clip, so that no single take outweighs a night (clipped IPS).
     query_classes: one snapshot; a query that it does not know is of class `category`.
     """
-    taken = searches.where(F.exists("slate", lambda shown: shown["gain"] > 0))
+    taken = searches.where(any_gain())
     curves = _curves(propensities)
     device = F.coalesce("device", F.lit("unknown"))
     return (

@@ -101,7 +101,10 @@ def _unmoved(user_profiles: DataFrame, as_of: AsOf, names: Sequence[str], config
     memory = dict.fromkeys(STATES, section.forget_nights) | {"seen_items": section.seen_forget_nights}
 
     def kept(states: str) -> Column:
-        return F.filter(states, lambda state: F.date_diff("as_of", state["touched"]) <= memory[states])
+        oldest = F.array_min(F.col(states)["touched"])
+        remembered = F.filter(states, lambda state: F.date_diff("as_of", state["touched"]) <= memory[states])
+        # Mostly nothing is: whether it is can be compiled, where Spark interprets the filter for each state.
+        return F.when(F.date_diff("as_of", oldest) > memory[states], remembered).otherwise(F.col(states))
 
     late = F.date_diff("as_of", F.col("effective_events.touched"))
     effective = F.when(late <= section.forget_nights, F.col("effective_events"))
