@@ -10,7 +10,7 @@ from sizing_lines import FIGURES, lines_through, sizes_of, wrong_by
 
 from nightrank.cli import main
 from nightrank.config import Config, load_config
-from nightrank.plan import CORES_A_GPU, REDIS_KEY_BYTES, measured_constants, needs, sizes_asked
+from nightrank.plan import CORES_A_GPU, REDIS_KEY_BYTES, figure_of, measured_constants, needs, sizes_asked
 from nightrank.plan_drivers import DRIVERS, Sizes, pairs
 from nightrank.stages import STAGES
 
@@ -78,6 +78,13 @@ def test_a_measured_night_is_told_within_30_percent(figure: str) -> None:
     assert min(ends) < sizes_of(NIGHT).events < max(ends)
     wrong = wrong_by(NIGHT, measured_constants(), config)
     assert {name: by for name, by in wrong.items() if name.startswith(f"{figure}.") and abs(by) > 0.3} == {}
+
+
+@pytest.mark.parametrize("figure", ["shuffle_bytes", "core_seconds", "served_bytes"])
+def test_the_sum_of_a_measured_night_is_told_within_30_percent(figure: str) -> None:
+    config, lines = load_config(ROOT / "conf" / "demo.yaml"), measured_constants()
+    told = sum(figure_of(stage, figure, sizes_of(NIGHT), config, lines) for stage in DRIVERS)
+    assert told == pytest.approx(sum(NIGHT[f"{figure}.{stage}"] for stage in DRIVERS), rel=0.3)
 
 
 def test_what_is_not_said_is_the_configs_or_as_measured() -> None:
