@@ -103,7 +103,7 @@ def _unmoved(user_profiles: DataFrame, as_of: AsOf, names: Sequence[str], config
     def kept(states: str) -> Column:
         oldest = F.array_min(F.col(states)["touched"])
         remembered = F.filter(states, lambda state: F.date_diff("as_of", state["touched"]) <= memory[states])
-        # Mostly nothing is: whether it is can be compiled, where Spark interprets the filter for each state.
+        # Mostly nothing is forgotten. Whether anything is, is compiled; the filter is interpreted for each state.
         return F.when(F.date_diff("as_of", oldest) > memory[states], remembered).otherwise(F.col(states))
 
     late = F.date_diff("as_of", F.col("effective_events.touched"))
