@@ -53,7 +53,7 @@ def test_a_night_with_towers_makes_rows_of_them_and_a_rerun_the_same(
     some = [row for row in rows if any(row.interest) and row.user_id in recents][:20]
     assert len({tuple(row.interest) for row in some}) > 10
     # (a (u - mean u) + c_last v_last + c_mean m).C, centred a level: u is told to int8's step, weights are rounded.
-    apart = 10.0**-DECIMALS + 0.02 * ranker.a * np.abs(codes).sum(axis=2).max()
+    apart = 0.5 * 10.0**-DECIMALS + 0.02 * ranker.a * np.abs(codes).sum(axis=2).max()
     for row in some:
         told = recents[row.user_id], config.training_examples.recent_decay ** np.arange(len(recents[row.user_id]))
         expected = codes @ direction(ranker, from_int8(row.interest) - ranker.mean_shopper, *told)
