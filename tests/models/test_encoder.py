@@ -109,6 +109,31 @@ def test_a_model_is_loaded_once(tiny_bert: Path) -> None:
     assert load_encoder(str(tiny_bert), 32, 1) is load_encoder(str(tiny_bert), 32, 1)
 
 
+# The blocks that glibc has mapped one by one, before and while there is one of 5 MB, after one of 20 MB was freed.
+MAPPED = """
+import ctypes, platform, sys
+from nightrank.models.encoder import load_encoder
+load_encoder(sys.argv[1], 16, 1)
+libc = ctypes.CDLL(None)
+if platform.libc_ver()[0] != "glibc" or not hasattr(libc, "mallinfo2"):
+    sys.exit("no glibc to ask")
+class Info(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_size_t) for name in "arena ordblks smblks hblks a b c d e f".split()]
+libc.mallinfo2.restype, libc.malloc.restype, libc.free.argtypes = Info, ctypes.c_void_p, [ctypes.c_void_p]
+libc.free(libc.malloc(20 << 20))
+before = libc.mallinfo2().hblks
+block = libc.malloc(5 << 20)
+print(libc.mallinfo2().hblks - before)
+"""
+
+
+def test_large_blocks_stay_out_of_the_heap_whatever_was_freed(tiny_bert: Path) -> None:
+    told = subprocess.run([sys.executable, "-c", MAPPED, tiny_bert], capture_output=True, text=True, check=False)
+    if "no glibc" in told.stderr:
+        pytest.skip("another C library than glibc")
+    assert told.stdout.strip() == "1", told.stderr
+
+
 def test_version_changes_with_whatever_vectors_depend_on(folder: Path) -> None:
     plain = encoder_version(EncoderConfig(model=str(folder)))
     assert len(plain) == 12

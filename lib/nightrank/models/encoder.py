@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -26,6 +27,8 @@ Ids = list[list[int]]
 # Padded tokens in one forward pass. A CPU is as fast with 4 texts as with 256, so small passes save padding; a GPU
 # needs work for all of its cores.
 TOKENS_PER_PASS = {"cpu": 1024, "cuda": 65_536}
+# Of glibc's malloc.h: a name of a threshold, and its bytes.
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = (-1, 16 << 20), (-3, 4 << 20)
 
 
 @dataclass(frozen=True)
@@ -97,11 +100,24 @@ def load_encoder(
     from nightrank.models.encoder_networks import load_network, usable_tokens
 
     torch.set_num_threads(threads)
+    _keep_heap_whole()
     tokenizer, network = load_network(folder, precision, device)
     if max_tokens > (longest := usable_tokens(network)):
         raise ConfigError(f"Encoder '{folder}' takes {longest} tokens, found max_tokens: {max_tokens}. Lower it.")
     gc.freeze()  # a Spark worker collects garbage after every task: with torch's objects that is 0.3 s each time
     return Encoder(tokenizer, network, max_tokens, device, pooling)
+
+
+def _keep_heap_whole() -> None:
+    """Has glibc map large blocks one by one, for the whole process; does nothing where there is another C library.
+
+    glibc raises its threshold to the largest block freed so far: activations then leave holes between what stays, and a
+    worker's heap grows for as long as longer texts come.
+    """
+    set_threshold = getattr(ctypes.CDLL(None), "mallopt", None)
+    if set_threshold is not None:
+        for threshold in (_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD):
+            set_threshold(*threshold)
 
 
 def _each_ahead(encoder: Encoder, lists: Iterable[Sequence[str]]) -> Iterator[Encoded]:
