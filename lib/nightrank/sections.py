@@ -383,7 +383,7 @@ class EncoderConfig(Section):
     precision: Literal["fp32", "bf16", "fp16", "int8"] = "fp32"
     max_tokens: int = Field(default=256, ge=3)
     buckets: int = Field(default=16, ge=1)
-    tokens_per_batch: int = Field(default=8192, ge=1)
+    tokens_per_batch: int = Field(default=4096, ge=1)
     tasks: int = Field(default=64, ge=1)
     threads: int = Field(default=1, ge=1)
     worker_memory_gb: float | None = Field(default=None, gt=0)

@@ -82,10 +82,7 @@ def stage(spark: SparkSession, config: Config, items: DataFrame, day: date) -> f
 
 
 def warm_stage(spark: SparkSession, config: Config, items: DataFrame) -> float:
-    """Seconds of the stage on an empty lake, with workers that have loaded the model.
-
-    Spark ends a worker that has been idle for a minute, as its workers are while the other passes run.
-    """
+    """Seconds of the stage on an empty lake, with workers that have loaded the model, even where Spark ended some."""
     for some in (items.limit(WARM), items):
         shutil.rmtree(config.lake.path, ignore_errors=True)
         seconds = stage(spark, config, some, FIRST)
@@ -93,7 +90,10 @@ def warm_stage(spark: SparkSession, config: Config, items: DataFrame) -> float:
 
 
 def workers(spark: SparkSession) -> list[Any]:
-    """Each Python worker that answers: process id, loads so far, peak memory in GB."""
+    """Each Python worker that answers: process id, loads so far, peak memory in GB.
+
+    To be asked right after a stage: Spark ends workers that idle while the other passes run; new ones have no model.
+    """
 
     def asked(rows: Iterator[pyarrow.RecordBatch]) -> Iterator[pyarrow.RecordBatch]:
         for _ in rows:
@@ -169,23 +169,25 @@ def flops_of(encoder: Encoder, tokens: Sequence[int]) -> float:
 
 def turns(
     spark: SparkSession, config: Config, items: DataFrame, texts: Sequence[str]
-) -> tuple[dict[str, list[float]], dict[str, Vectors]]:
-    """Seconds of each pass in each turn, and the baselines' vectors."""
+) -> tuple[dict[str, list[float]], dict[str, Vectors], list[Any]]:
+    """Seconds of each pass in each turn, the baselines' vectors, and the stage's workers after each turn's stage."""
     batches = [row.text for row in _batches(items.select(F.col("content_hash").alias("key"), "text"),
                                             config.item_embeddings).collect()]  # fmt: skip
     rivals = baselines(config.item_embeddings, texts)
     torch.set_num_threads(CORES)
     seconds: dict[str, list[float]] = {name: [] for name in ("stage", "bare", *rivals)}
     vectors: dict[str, Vectors] = {}
+    known: list[Any] = []
     with multiprocessing.get_context("spawn").Pool(CORES, _load, (config.item_embeddings,)) as pool:
         bare_loop(pool, batches[: 2 * CORES])
         for turn in range(RUNS):
             _note(seconds, turn, "stage", warm_stage(spark, config, items))
+            known += workers(spark)
             _note(seconds, turn, "bare", bare_loop(pool, batches))
             for name, encode in rivals.items():
                 took, vectors[name] = timed(encode)
                 _note(seconds, turn, name, took)
-    return seconds, vectors
+    return seconds, vectors, known
 
 
 def _note(seconds: Mapping[str, list[float]], turn: int, name: str, took: float) -> None:
@@ -251,16 +253,15 @@ def later_nights(spark: SparkSession, config: Config, items: DataFrame, full: fl
 
 def main() -> None:
     """See the module's docstring."""
-    settings = {"buckets": 4, "precision": PRECISION}
+    settings = {"buckets": 4, "tasks": 8 * CORES, "precision": PRECISION}
     config = Config.model_validate({"lake": {"path": str(FOLDER / "encode_lake")}, "item_embeddings": settings})
     spark = build_session(SparkConfig(master=f"local[{CORES}]", local_settings=True, shuffle_partitions=4))
     items = items_of(spark, product_texts(PRODUCTS, TEXTS))
     texts = [row.text for row in items.orderBy("content_hash").collect()]
     warm_stage(spark, config, items.limit(WARM))  # plans are compiled
-    seconds, vectors = turns(spark, config, items, texts)
+    seconds, vectors, known = turns(spark, config, items, texts)
     full = median(seconds["stage"])
     made = read_table(spark, config.lake, tables.ITEM_EMBEDDINGS, FIRST, FIRST).orderBy("content_hash").toArrow()
-    known = workers(spark)
     figures = {"texts": len(texts), "precision": PRECISION, "full_seconds": full}
     figures |= later_nights(spark, config, items, full)
     figures |= {"loads_per_worker": max(row.loads for row in known)}

@@ -27,8 +27,6 @@ Ids = list[list[int]]
 # Padded tokens in one forward pass. A CPU is as fast with 4 texts as with 256, so small passes save padding; a GPU
 # needs work for all of its cores.
 TOKENS_PER_PASS = {"cpu": 1024, "cuda": 65_536}
-# Of glibc's malloc.h: a name of a threshold, and its bytes.
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = (-1, 16 << 20), (-3, 4 << 20)
 
 
 @dataclass(frozen=True)
@@ -100,24 +98,11 @@ def load_encoder(
     from nightrank.models.encoder_networks import load_network, usable_tokens
 
     torch.set_num_threads(threads)
-    _keep_heap_whole()
     tokenizer, network = load_network(folder, precision, device)
     if max_tokens > (longest := usable_tokens(network)):
         raise ConfigError(f"Encoder '{folder}' takes {longest} tokens, found max_tokens: {max_tokens}. Lower it.")
     gc.freeze()  # a Spark worker collects garbage after every task: with torch's objects that is 0.3 s each time
     return Encoder(tokenizer, network, max_tokens, device, pooling)
-
-
-def _keep_heap_whole() -> None:
-    """Has glibc map large blocks one by one, for the whole process; does nothing where there is another C library.
-
-    glibc raises its threshold to the largest block freed so far: activations then leave holes between what stays, and a
-    worker's heap grows for as long as longer texts come.
-    """
-    set_threshold = getattr(ctypes.CDLL(None), "mallopt", None)
-    if set_threshold is not None:
-        for threshold in (_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD):
-            set_threshold(*threshold)
 
 
 def _each_ahead(encoder: Encoder, lists: Iterable[Sequence[str]]) -> Iterator[Encoded]:
@@ -157,7 +142,7 @@ def _encoded(encoder: Encoder, ids: Ids) -> Encoded:
     vectors = np.zeros((len(ids), encoder.network.config.hidden_size), dtype=np.float32)
     passes = list(_passes(lengths, TOKENS_PER_PASS["cpu" if encoder.device == "cpu" else "cuda"]))
     # All are asked for before the first is fetched: a GPU computes one while the next is laid out.
-    units = [_halved_if_too_large([ids[row] for row in rows], encoder) for rows in passes]
+    units = [_one_pass([ids[row] for row in rows], encoder) for rows in passes]
     for rows, unit in zip(passes, units, strict=True):
         vectors[rows] = unit.cpu().numpy()
     vectors[~np.isfinite(vectors).all(axis=1)] = 0.0
@@ -175,6 +160,19 @@ def _passes(lengths: Sequence[int], tokens: int) -> Iterator[list[int]]:
         rows.append(row)
     if rows:
         yield rows
+
+
+def _one_pass(ids: Ids, encoder: Encoder) -> Any:
+    """What `_pooled` gives; what it no longer needs of this process's memory is given back.
+
+    Without, a worker's heap grows for as long as longer texts come: glibc keeps what lies between blocks in use, and a
+    pass of other lengths does not fit into it. A twentieth of the time buys a tenth of the memory.
+    """
+    found = _halved_if_too_large(ids, encoder)
+    give_back = getattr(ctypes.CDLL(None), "malloc_trim", None) if encoder.device == "cpu" else None
+    if give_back is not None:  # glibc alone has it
+        give_back(0)
+    return found
 
 
 def _halved_if_too_large(ids: Ids, encoder: Encoder) -> Any:
