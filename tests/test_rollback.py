@@ -21,7 +21,7 @@ from nightrank.contract import Table
 from nightrank.errors import TryAgainError
 from nightrank.hashing import content_hash
 from nightrank.models.artefact import Ranker
-from nightrank.models.feature_names import SHOPPER_FEATURES
+from nightrank.models.feature_names import ENGINE_FEATURES, SHOPPER_FEATURES
 from nightrank.models.registry import CHAMPION, Training, keep_ranker, log_ranker, point_alias
 from nightrank.nights import ordinary_night
 from nightrank.runner import run_stage
@@ -52,7 +52,7 @@ def ranker(night: date) -> Ranker:
         codebook=np.stack([np.eye(4)[:2], np.eye(4)[2:]]).astype(np.float32),
         a=float(night.day),
         shopper_coefficients=np.arange(float(len(SHOPPER_FEATURES))),
-        engine_coefficients=np.ones((3, 3)),
+        engine_coefficients=np.ones((3, len(ENGINE_FEATURES))),
         mean_shopper=np.zeros(4, np.float32),
         recent=20,
         recent_decay=0.9,

@@ -29,7 +29,7 @@ from nightrank.config import Config
 from nightrank.models.artefact import Ranker, unit_rows
 from nightrank.models.catalogue import Catalogue, from_arrays, make_catalogue
 from nightrank.models.codebook import assign_codes, fit_codebook
-from nightrank.models.feature_names import SHOPPER_FEATURES
+from nightrank.models.feature_names import ENGINE_FEATURES, SHOPPER_FEATURES
 from nightrank.models.int8 import from_int8, to_int8
 from nightrank.models.row import code_token
 from nightrank.models.similar import most_similar
@@ -65,7 +65,8 @@ def made_ranker(vectors: Floats) -> Ranker:
     return Ranker(
         code_version="c1", encoder_version="e1", tower_night=date(2026, 1, 1),
         projection=np.eye(DIMS, dtype=np.float32), codebook=fit_codebook(vectors[:5000], None, 2, 32, SEED), a=5.0,
-        shopper_coefficients=np.full(len(SHOPPER_FEATURES), 0.5), engine_coefficients=np.ones((3, 3)),
+        shopper_coefficients=np.full(len(SHOPPER_FEATURES), 0.5),
+        engine_coefficients=np.ones((3, len(ENGINE_FEATURES))),
         mean_shopper=vectors[:5000].mean(axis=0), recent=20, recent_decay=0.9,
         tower_id="t" if SEQUENCE else None, shopper_tower=shopper_tower,
     )  # fmt: skip

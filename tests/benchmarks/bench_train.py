@@ -24,7 +24,7 @@ from pyarrow import parquet
 from pyspark.sql import SparkSession
 
 from nightrank.models.batches import Pass
-from nightrank.models.feature_names import PROFILE_FEATURES
+from nightrank.models.feature_names import ENGINE_FEATURES, PROFILE_FEATURES
 from nightrank.models.sequences import TAKEN
 from nightrank.models.tower_training import train_towers
 from nightrank.models.training import first_projection, train_ranker
@@ -44,7 +44,7 @@ def made_examples(rows: int) -> Arrays:
     """Examples of the night's shapes: the base score decides what is taken, two slates in three are full."""
     random, slate, recent = np.random.default_rng(SEED), SIZES.slate, SIZES.recent
     there = np.arange(slate) < np.where(random.random(rows) < 2 / 3, slate, slate // 2)[:, None]
-    engine = random.normal(size=(rows, slate, 3)).astype(np.float32)
+    engine = random.normal(size=(rows, slate, len(ENGINE_FEATURES))).astype(np.float32)
     return {
         "class_index": random.integers(0, 3, rows).astype(np.int32),
         "item_index": np.where(there, random.integers(0, ITEMS, (rows, slate)), -1).astype(np.int32),

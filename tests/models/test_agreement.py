@@ -11,6 +11,7 @@ import pytest
 from nightrank.models.agreement import agreements, rivals, share_below
 from nightrank.models.artefact import SHOPPER_FEATURES, Ranker
 from nightrank.models.catalogue import Catalogue, make_catalogue
+from nightrank.models.feature_names import ENGINE_FEATURES
 from nightrank.models.features import make_shopper
 
 ITEMS = ["a", "b", "c", "d", "e", "f"]
@@ -42,7 +43,7 @@ def ranker() -> Ranker:
         codebook=np.zeros((2, 2, 4), dtype=np.float32),
         a=0.0,
         shopper_coefficients=np.array([1.0 if name == "brand" else 0.0 for name in SHOPPER_FEATURES]),
-        engine_coefficients=np.ones((3, 3)),
+        engine_coefficients=np.ones((3, len(ENGINE_FEATURES))),
         mean_shopper=np.zeros(4, dtype=np.float32),
         recent=20,
         recent_decay=0.9,

@@ -28,7 +28,7 @@ def ranker() -> Ranker:
         codebook=codebook,
         a=1.5,
         shopper_coefficients=np.arange(len(SHOPPER_FEATURES)) / 10,
-        engine_coefficients=np.full((3, 3), 0.5),
+        engine_coefficients=np.full((3, len(ENGINE_FEATURES)), 0.5),
         mean_shopper=np.zeros(4, np.float32),
         recent=20,
         recent_decay=0.9,
@@ -90,7 +90,7 @@ def test_bytes_that_are_no_ranker_are_refused_even_with_their_own_sha256(content
         ({"mean_shopper": np.zeros(5, np.float32)}, r"mean_shopper: expected shape \[4\], found \[5\]"),
         ({"codebook": np.zeros((2, 3, 5), np.float32)}, r"codebook: expected shape \[2, 3, 4\]"),
         ({"shopper_coefficients": np.zeros(6)}, "shopper_coefficients"),
-        ({"engine_coefficients": np.zeros((3, 3))}, "coefficients of base_score > 0"),
+        ({"engine_coefficients": np.zeros((3, len(ENGINE_FEATURES)))}, "coefficients of base_score > 0"),
         ({"a": -0.1}, "expected a >= 0"),
     ],
 )
@@ -115,7 +115,7 @@ def test_an_older_ranker_weighs_what_it_knew_and_nothing_else(tmp_path: Path) ->
 
 
 def test_a_ranker_that_weighs_what_is_not_known_here_is_refused(tmp_path: Path) -> None:
-    newer = replace(ranker(), engine_features=(*ENGINE_FEATURES[:2], "weather"))
+    newer = replace(ranker(), engine_features=(*ENGINE_FEATURES[:-1], "weather"))
     with pytest.raises(ContractError, match="features that this program does not make: weather"):
         load_ranker(tmp_path / "one", save_ranker(newer, tmp_path / "one"))
 
@@ -150,8 +150,10 @@ def test_scores_are_the_formulas() -> None:
     np.testing.assert_allclose(
         artefact.shopper_scores(one, shopper, vectors, features), [[2 * 0.6, 2 * 0.8 + 1 * 0.5 + 3 * 1.0]]
     )
-    one = replace(one, engine_coefficients=np.array([[1.0, 0, 0], [2, 10, 100], [1, 1, 1]]))
-    np.testing.assert_allclose(artefact.engine_scores(one, [[[1, 2, 3], [4, 0, 0]]], [1]), [[2 + 20 + 300, 8]])
+    one = replace(one, engine_coefficients=np.array([[1.0, 0, 0, 0], [2, 10, 100, 1000], [1, 1, 1, 1]]))
+    np.testing.assert_allclose(
+        artefact.engine_scores(one, [[[1, 2, 3, 4], [4, 0, 0, 0]]], [1]), [[2 + 20 + 300 + 4000, 8]]
+    )
 
 
 def test_the_code_version_names_the_content() -> None:

@@ -11,7 +11,7 @@ import torch
 
 from nightrank.models import ranker as torch_ranker
 from nightrank.models.artefact import Ranker
-from nightrank.models.feature_names import PROFILE_FEATURES
+from nightrank.models.feature_names import ENGINE_FEATURES, PROFILE_FEATURES
 from nightrank.models.likeness import BEST_OF, direction, vector_features
 
 # The mean of the recents is (1, .75) / 1.25 = (.8, .6).
@@ -32,7 +32,7 @@ def words() -> Ranker:
         codebook=np.zeros((1, 1, 2), np.float32),
         a=2.0,
         shopper_coefficients=np.concatenate([coefficients, [3.0, 5.0, 7.0]]),
-        engine_coefficients=np.ones((3, 3)),
+        engine_coefficients=np.ones((3, len(ENGINE_FEATURES))),
         mean_shopper=np.zeros(2, np.float32),
         recent=20,
         recent_decay=0.75,

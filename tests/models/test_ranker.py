@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from nightrank.models.artefact import Ranker, engine_scores, project, shopper_scores, shopper_vector
-from nightrank.models.feature_names import PROFILE_FEATURES, SHOPPER_FEATURES
+from nightrank.models.feature_names import ENGINE_FEATURES, PROFILE_FEATURES, SHOPPER_FEATURES
 from nightrank.models.likeness import vector_features
 from nightrank.models.ranker import RankerModule, RowScores, to_batch, unit
 
-PROFILE, ALL = len(PROFILE_FEATURES), len(SHOPPER_FEATURES)
+ENGINE, PROFILE, ALL = len(ENGINE_FEATURES), len(PROFILE_FEATURES), len(SHOPPER_FEATURES)
 
 
 def columns(kind: type = np.float32) -> dict[str, np.ndarray]:
@@ -24,7 +24,7 @@ def columns(kind: type = np.float32) -> dict[str, np.ndarray]:
         "item_index": np.array([[4, 0, 2], [1, 3, -1]], np.int32),
         "recent_index": np.array([[2, 4], [-1, -1]], np.int32),
         "recent_weight": np.array([[1.0, 0.9], [7.0, 7.0]], kind),
-        "engine_features": random.normal(size=(2, 9)).astype(kind),
+        "engine_features": random.normal(size=(2, 3 * ENGINE)).astype(kind),
         "shopper_features": random.normal(size=(2, 3 * PROFILE)).astype(kind),
         "gains": np.array([[0, 1, 0], [0, 2, 0]], kind),
         "class_index": np.array([2, 0], np.int32),
@@ -33,7 +33,7 @@ def columns(kind: type = np.float32) -> dict[str, np.ndarray]:
 
 def module(kind: type = np.float64) -> RankerModule:
     random = np.random.default_rng(2)
-    made = RankerModule(random.normal(size=(6, 4)).astype(kind), np.array([2.0, 1, 1]), np.full(PROFILE, 0.5))
+    made = RankerModule(random.normal(size=(6, 4)).astype(kind), np.array([2.0, 1, 1, 1]), np.full(PROFILE, 0.5))
     with torch.no_grad():
         for parameter in (made.raw_a, made.shopper, made.shared, made.offset):
             parameter.add_(torch.from_numpy(np.asarray(random.normal(size=parameter.shape)).astype(kind)))
@@ -67,7 +67,7 @@ def test_the_module_scores_as_the_ranker_that_is_made_of_it() -> None:
     vectors = project(embeddings(), ranker.projection)
     shoppers = shopper_vector(vectors, rows["recent_index"], rows["recent_weight"])
     chosen = vectors[rows["item_index"].clip(0)]
-    expected = engine_scores(ranker, rows["engine_features"].reshape(2, 3, 3), rows["class_index"])
+    expected = engine_scores(ranker, rows["engine_features"].reshape(2, 3, ENGINE), rows["class_index"])
     recents = zip(vectors[rows["recent_index"].clip(0)], rows["recent_weight"], strict=True)
     # The second shopper has no recents: what stands in their places is padding.
     alike = [vector_features(ranker, v, *told) for v, told in zip(chosen, recents, strict=True)]
@@ -83,7 +83,7 @@ def test_the_module_scores_as_the_ranker_that_is_made_of_it() -> None:
 def test_what_stands_in_the_padding_changes_no_score() -> None:
     made, rows = module(), columns()
     other = columns()
-    other["engine_features"][1, 6:] = 99
+    other["engine_features"][1, 2 * ENGINE :] = 99
     other["recent_weight"][1] = 99
     with torch.no_grad():
         one, two = (made(to_batch(each, embeddings())).numpy() for each in (rows, other))
@@ -97,8 +97,8 @@ def test_the_base_score_always_counts_and_the_cosine_never_against() -> None:
         made.raw_a.fill_(-30.0)
     assert (made.engine_coefficients()[:, 0] > 0).all()
     assert float(made.a().detach()) >= 0
-    fresh = RankerModule(np.eye(6, 4), np.array([2.0, 1, 1]), np.ones(PROFILE))
-    np.testing.assert_allclose(fresh.engine_coefficients().detach(), [[0.5, 0, 0]] * 3, atol=1e-12)
+    fresh = RankerModule(np.eye(6, 4), np.array([2.0, 1, 1, 1]), np.ones(PROFILE))
+    np.testing.assert_allclose(fresh.engine_coefficients().detach(), [[0.5, 0, 0, 0]] * 3, atol=1e-12)
 
 
 def test_gradients_agree_with_finite_differences_in_float64() -> None:
@@ -127,7 +127,7 @@ def test_a_zero_row_has_no_direction_and_no_gradient() -> None:
 def test_the_registered_module_gives_the_ranker_s_score(query_class: int) -> None:
     random = np.random.default_rng(query_class)
     ranker = replace(as_ranker(module()), a=1.25)
-    engine, shopper, interest, item = (random.normal(size=size) for size in (3, ALL, 4, 6))
+    engine, shopper, interest, item = (random.normal(size=size) for size in (ENGINE, ALL, 4, 6))
     row = np.concatenate([[query_class], engine, shopper, interest, item]).astype(np.float32)
     expected = engine_scores(ranker, engine[None], query_class) + shopper_scores(
         ranker, interest, project(item[None], ranker.projection), shopper[None]
@@ -154,7 +154,7 @@ def test_a_given_shopper_takes_the_place_of_the_mean_of_the_recents() -> None:
 def test_the_registered_graph_of_a_ranker_with_towers_takes_item_vectors() -> None:
     ranker = replace(as_ranker(module()), tower_id="t", shopper_tower={"log_scale": np.float32(1)})
     scorer, item = RowScores(ranker), np.array([0.6, 0.8, 0, 0], np.float32)
-    assert scorer.widths == [1, 3, ALL, 4, 4]
-    row = np.concatenate([[1], np.zeros(3 + ALL), [1, 0, 0, 0], item]).astype(np.float32)
+    assert scorer.widths == [1, ENGINE, ALL, 4, 4]
+    row = np.concatenate([[1], np.zeros(ENGINE + ALL), [1, 0, 0, 0], item]).astype(np.float32)
     with torch.no_grad():
         np.testing.assert_allclose(scorer(torch.from_numpy(row[None])), [0.6 * ranker.a], rtol=1e-6)

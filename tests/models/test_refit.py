@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from nightrank.models.feature_names import PROFILE_FEATURES, SHOPPER_FEATURES
+from nightrank.models.feature_names import ENGINE_FEATURES, PROFILE_FEATURES, SHOPPER_FEATURES
 from nightrank.models.losses import listwise_softmax
 from nightrank.models.ranker import Batch, RankerModule
 from nightrank.models.refit import _columns, _Slates, _surface, coefficients_of, put_coefficients, refit
@@ -22,13 +22,13 @@ OF_ROWS = (
 
 
 def module() -> RankerModule:
-    return RankerModule(np.eye(DIMS), np.array([2.0, 1.0, 0.5]), np.full(len(PROFILE_FEATURES), 0.3))
+    return RankerModule(np.eye(DIMS), np.array([2.0, 1.0, 0.5, 1.0]), np.full(len(PROFILE_FEATURES), 0.3))
 
 
 def planted(rows: int, seed: int = 0, base: float = BASE) -> Batch:
     """Takes follow base, brand and seen; the other features, and vectors, say nothing."""
     random = np.random.default_rng(seed)
-    engine = random.normal(size=(rows, SLATE, 3))
+    engine = random.normal(size=(rows, SLATE, len(ENGINE_FEATURES)))
     profile = 0.3 * random.normal(size=(rows, SLATE, len(PROFILE_FEATURES)))
     seen = PROFILE_FEATURES.index("brand_seen")
     wanted = base * engine[..., 0] + BRAND * profile[..., 0] + SEEN * profile[..., seen]

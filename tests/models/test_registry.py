@@ -14,7 +14,7 @@ from nightrank.config import Config
 from nightrank.errors import ContractError, TryAgainError
 from nightrank.models import registry
 from nightrank.models.artefact import Ranker, code_version
-from nightrank.models.feature_names import SHOPPER_FEATURES
+from nightrank.models.feature_names import ENGINE_FEATURES, SHOPPER_FEATURES
 from nightrank.sections import LakeConfig, MlflowConfig
 
 
@@ -28,7 +28,7 @@ def ranker(a: float) -> Ranker:
         codebook=codebook,
         a=a,
         shopper_coefficients=np.arange(float(len(SHOPPER_FEATURES))),
-        engine_coefficients=np.ones((3, 3)),
+        engine_coefficients=np.ones((3, len(ENGINE_FEATURES))),
         mean_shopper=np.zeros(4, np.float32),
         recent=20,
         recent_decay=0.9,
@@ -146,7 +146,7 @@ def test_the_registered_model_scores_and_has_a_signature(world: World) -> None:
 
     mlflow.set_tracking_uri(world.config.mlflow.tracking_uri)
     model = mlflow.pyfunc.load_model("models:/nightrank-ranker@challenger")
-    before_vectors = 1 + 3 + len(SHOPPER_FEATURES)
+    before_vectors = 1 + len(ENGINE_FEATURES) + len(SHOPPER_FEATURES)
     rows = np.zeros((3, before_vectors + 4 + 6), np.float32)
     rows[1, 1:4] = [1, 2, 3]
     rows[2, before_vectors], rows[2, before_vectors + 4] = 1.0, 5.0

@@ -12,7 +12,7 @@ import torch
 from nightrank.models.artefact import Ranker
 from nightrank.models.catalogue import Catalogue, make_catalogue
 from nightrank.models.codebook import assign_codes
-from nightrank.models.feature_names import SHOPPER_FEATURES
+from nightrank.models.feature_names import ENGINE_FEATURES, SHOPPER_FEATURES
 from nightrank.models.features import Shopper, make_shopper, shopper_features
 from nightrank.models.habits import make_habits
 from nightrank.models.ranker import RankerModule, to_batch
@@ -41,7 +41,7 @@ def ranker() -> Ranker:
         codebook=random.normal(size=(2, 3, DIMS)).astype(np.float32) / 2,
         a=2.0,
         shopper_coefficients=np.array([COEFFICIENTS.get(name, 0.1) for name in SHOPPER_FEATURES]),
-        engine_coefficients=np.ones((3, 3)),
+        engine_coefficients=np.ones((3, len(ENGINE_FEATURES))),
         mean_shopper=np.full(DIMS, 0.1, dtype=np.float32),
         recent=20,
         recent_decay=0.9,
@@ -170,13 +170,13 @@ def test_candidates_are_taken_near_popular_and_similar_items(catalogue: Catalogu
 
 def in_training(catalogue: Catalogue, ranker: Ranker, shopper: Shopper, state: np.ndarray | None = None) -> np.ndarray:
     """What the module that is trained makes of every item, of an engine that says nothing: g, of u and not u - mean."""
-    module = RankerModule(np.eye(DIMS), np.ones(3), np.ones(len(SHOPPER_FEATURES) - 3))
+    module = RankerModule(np.eye(DIMS), np.ones(len(ENGINE_FEATURES)), np.ones(len(SHOPPER_FEATURES) - 3))
     with torch.no_grad():
         module.shopper.copy_(torch.from_numpy(ranker.shopper_coefficients) * module.shopper_scale)
         module.raw_a.fill_(np.log(np.expm1(ranker.a / 5)))  # a is 5 softplus(raw a)
         pad = 5 - len(shopper.recent)
         columns = {
-            "item_index": np.arange(12)[None], "engine_features": np.zeros((1, 36)),
+            "item_index": np.arange(12)[None], "engine_features": np.zeros((1, 12 * len(ENGINE_FEATURES))),
             "recent_index": np.pad(shopper.recent, (0, pad), constant_values=-1)[None],
             "recent_weight": np.pad(shopper.recent_weights, (0, pad))[None],
             "shopper_features": shopper_features(catalogue, shopper, np.arange(12)).reshape(1, -1),

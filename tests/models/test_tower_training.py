@@ -16,11 +16,12 @@ from nightrank.errors import ConfigError, ContractError
 from nightrank.models import tower_training
 from nightrank.models.batches import Columns, Pass
 from nightrank.models.checkpoints import drop_checkpoint
+from nightrank.models.feature_names import ENGINE_FEATURES
 from nightrank.models.sampled_softmax import draw_negatives, log_popularity, sampled_softmax
 from nightrank.models.sequences import ACTION_INDICES, GAPS, action_index
 from nightrank.models.team import Team
-from nightrank.models.tower_artefact import Images, Towers, image_dims, tower_vectors, towers_content
-from nightrank.models.tower_examples import with_shoppers
+from nightrank.models.tower_artefact import Images, Towers, biases_of, image_dims, tower_vectors, towers_content
+from nightrank.models.tower_examples import with_towers
 from nightrank.models.tower_loss import Fitting, loss_of
 from nightrank.models.tower_sequences import action_weights
 from nightrank.models.tower_training import CHECKPOINTS, train_towers
@@ -325,12 +326,22 @@ def test_biases_start_at_log_popularity() -> None:
     np.testing.assert_allclose(log_popularity(np.array([0.0, 3.0])), np.log([1 / 5, 4 / 5]))
 
 
-def test_examples_get_the_state_after_the_takes_that_they_name(towers: Towers) -> None:
+def test_examples_get_the_state_after_the_takes_that_they_name_and_the_biases_of_their_items(towers: Towers) -> None:
     vectors, rows = tower_vectors(towers, IDS, embeddings()), habits(50)
     expected = last_states(towers.shopper, vectors.__getitem__, *rows.values())
-    told = {**rows, "example_order": np.arange(50)}
-    examples = with_shoppers(passes(told, parts=3), towers, vectors, threads=1)
+    engine = np.arange(50 * 3 * len(ENGINE_FEATURES), dtype=np.float32).reshape(50, -1)
+    items = np.tile([4, 0, -1], (50, 1))
+    told = {**rows, "example_order": np.arange(50), "item_index": items, "engine_features": engine}
+    examples = with_towers(passes(told, parts=3), towers, IDS, vectors, threads=1)
     for _ in range(2):
         (found,) = examples("train")
-        assert set(found) == {"example_order", "shopper"}
+        assert set(found) == {"example_order", "item_index", "engine_features", "shopper"}
         np.testing.assert_array_equal(found["shopper"], expected)
+        by_item = found["engine_features"].reshape(50, 3, len(ENGINE_FEATURES))
+        np.testing.assert_array_equal(by_item[..., -1], np.tile([*towers.bias[[4, 0]], 0], (50, 1)))
+        np.testing.assert_array_equal(by_item[..., :-1], engine.reshape(by_item.shape)[..., :-1])
+
+
+def test_an_item_that_the_fit_did_not_know_has_the_bias_of_one_without_takes(towers: Towers) -> None:
+    found = biases_of(towers, np.array(["i03", "new"]))
+    np.testing.assert_allclose(found, [towers.bias[3], np.log(1 / (towers.takes.sum() + ITEMS))])

@@ -11,7 +11,7 @@ from nightrank.errors import ConfigError, ContractError
 from nightrank.models import training
 from nightrank.models.artefact import project
 from nightrank.models.batches import Columns, Pass
-from nightrank.models.feature_names import PROFILE_FEATURES, SHOPPER_FEATURES
+from nightrank.models.feature_names import ENGINE_FEATURES, PROFILE_FEATURES, SHOPPER_FEATURES
 from nightrank.models.feature_scales import feature_scales
 from nightrank.models.metrics import ndcg_at_k
 from nightrank.models.training import first_projection, train_ranker
@@ -38,7 +38,7 @@ def planted(rows: int, seed: int) -> Columns:
     affinity /= np.linalg.norm(affinity, axis=1, keepdims=True) / np.sqrt(ITEMS / TASTES)
     slate = np.stack([random.choice(ITEMS, SLATE, replace=False) for _ in range(rows)])
     mask = np.arange(SLATE) < random.integers(4, SLATE + 1, size=rows)[:, None]
-    engine = random.normal(size=(rows, SLATE, 3)) * [2.0, 1.0, 0.1]
+    engine = random.normal(size=(rows, SLATE, len(ENGINE_FEATURES))) * [2.0, 1.0, 0.1, 1.0]
     shopper = random.exponential(size=(rows, SLATE, len(PROFILE_FEATURES))) * 0.3
     wanted = BASE * engine[..., 0] + BRAND * shopper[..., 0] + AFFINITY * np.take_along_axis(affinity, slate, 1)
     noisy = np.where(mask, wanted + random.gumbel(size=slate.shape), -np.inf)
@@ -193,11 +193,11 @@ def test_examples_with_other_features_are_refused(folds: tuple[Columns, Columns]
 def test_feature_scales_are_spreads_within_slates() -> None:
     rows = planted(2, seed=3)
     rows["item_index"] = np.array([[0, 1] + [-1] * 6, [2, 3] + [-1] * 6], np.int32)
-    engine = np.full((2, SLATE, 3), 50.0, np.float32)
+    engine = np.full((2, SLATE, len(ENGINE_FEATURES)), 50.0, np.float32)
     engine[:, :2, 0] = [[101, 105], [7, 11]]  # 2 about the mean of each slate
     rows["engine_features"] = engine.reshape(2, -1)
     engine_scale, shopper_scale = feature_scales(passes(rows, None), 64)
-    np.testing.assert_allclose(engine_scale, [2, 1, 1])
+    np.testing.assert_allclose(engine_scale, [2, 1, 1, 1])
     assert shopper_scale.shape == (len(PROFILE_FEATURES),)
 
 

@@ -56,7 +56,7 @@ def small_ranker() -> Ranker:
         codebook=np.stack([np.eye(4)[:2], np.eye(4)[2:]]).astype(np.float32),
         a=1.0,
         shopper_coefficients=np.pad([3.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0], (0, len(SHOPPER_FEATURES) - 8)),
-        engine_coefficients=np.array([[2.0, 0.5, 0.0]] * 3),
+        engine_coefficients=np.array([[2.0, 0.5, 0.0, 0.0]] * 3),
         mean_shopper=np.zeros(4, dtype=np.float32),
         recent=20,
         recent_decay=0.9,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
+import numpy as np
 from pyspark.sql import functions as F
 
-from nightrank.steps.item_tokens import build_item_tokens
+from nightrank.steps.item_tokens import build_item_tokens, prior
 
 
 def built(shop, **changes):
@@ -41,6 +43,15 @@ def test_the_prior_is_popularity_in_units_of_the_base_score(small_shop):
     # mean u is 0, so (0.5 * log(1 + popularity)) / 2.0; i0 was taken 5 times, i5 never.
     assert rows["i0"].prior == round(0.5 * math.log1p(5.0) / 2.0, 6)
     assert rows["i5"].prior == 0.0
+
+
+def test_the_prior_of_an_item_is_everybodys_liking_its_popularity_and_the_towers_bias():
+    of_category = [4.0, 0.5, 9.0, 0.25]
+    ranker = SimpleNamespace(
+        a=2.0, mean_shopper=np.array([0.5, 0.0], np.float32), engine_coefficients=np.array([[9.0] * 4, of_category])
+    )
+    vector = np.array([0.6, 0.8], np.float32)
+    assert prior(ranker, vector, math.expm1(3.0), -8.0) == round((2 * 0.5 * 0.6 + 0.5 * 3 - 0.25 * 8) / 4, 6)
 
 
 def test_without_a_ranker_there_are_no_tokens(small_shop):

@@ -70,7 +70,7 @@ def training_examples(spark: SparkSession, rows: int, gain: float = 1.0) -> Data
     random = np.random.default_rng(5)
     made: list[tuple[Any, ...]] = []
     for i in range(rows):
-        engine = random.normal(size=(SLATE, 3))
+        engine = random.normal(size=(SLATE, len(ENGINE_FEATURES)))
         gains = gain * (np.arange(SLATE) == engine[:, 0].argmax())
         made.append(
             (

@@ -11,7 +11,7 @@ from pyspark.sql import SparkSession
 
 from nightrank.config import Config
 from nightrank.models.artefact import Ranker, code_version
-from nightrank.models.feature_names import SHOPPER_FEATURES
+from nightrank.models.feature_names import ENGINE_FEATURES, SHOPPER_FEATURES
 from nightrank.models.registry import keep_ranker
 from nightrank.nights import ordinary_night
 from nightrank.sections import LakeConfig, RankerRunsConfig
@@ -85,7 +85,7 @@ def ranker(fitted: Tower) -> Ranker:
         codebook=fitted.codebook,
         a=1.0,
         shopper_coefficients=np.zeros(len(SHOPPER_FEATURES)),
-        engine_coefficients=np.ones((3, 3)),
+        engine_coefficients=np.ones((3, len(ENGINE_FEATURES))),
         mean_shopper=np.zeros(2, np.float32),
         recent=3,
         recent_decay=0.9,

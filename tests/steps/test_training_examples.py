@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 from rerank_rows import ITEMS, people, searches_of
 
 from nightrank import tables
-from nightrank.models.feature_names import PROFILE_FEATURES
+from nightrank.models.feature_names import ENGINE_FEATURES, PROFILE_FEATURES
 from nightrank.models.features import SMOOTHING
 from nightrank.steps import training_examples as step
 from nightrank.steps.shoppers import flat_shoppers
@@ -119,10 +119,10 @@ def test_a_search_has_the_mean_inverse_propensity_of_what_was_taken(build, known
     assert [max(found[q].gains) for q in ("q0", "q1")] == pytest.approx([2.0, 6.0])
 
 
-def test_engine_features_are_base_popularity_and_cosine(examples, small_shop):
-    found = np.array(examples["q0"].engine_features).reshape(4, 3)
+def test_engine_features_are_base_popularity_and_cosine_and_room_for_the_towers(examples, small_shop):
+    found = np.array(examples["q0"].engine_features).reshape(4, len(ENGINE_FEATURES))
     # i0 to i3 were taken 5, 4, 3 and 2 times; the query's vector is that of i0.
-    expected = [[3.0 - n * 0.2, math.log1p(5.0 - n), 1.0 if n == 0 else 0.0] for n in range(4)]
+    expected = [[3.0 - n * 0.2, math.log1p(5.0 - n), 1.0 if n == 0 else 0.0, 0.0] for n in range(4)]
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 

@@ -106,7 +106,7 @@ def shopper_scores(ranker: Ranker, shoppers: ArrayLike, vectors: ArrayLike, shop
 
 
 def engine_scores(ranker: Ranker, engine_features: ArrayLike, class_index: ArrayLike) -> Doubles:
-    """f(q, i), float64 [..., K], of engine features [..., K, 3] and the class index [...] of each query."""
+    """f(q, i), float64 [..., K], of engine features [..., K, f] and the class index [...] of each query."""
     coefficients = ranker.engine_coefficients[np.asarray(class_index)]
     return np.asarray(np.einsum("...kf,...f->...k", np.asarray(engine_features, np.float64), coefficients))
 

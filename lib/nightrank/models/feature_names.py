@@ -11,7 +11,8 @@ from nightrank.errors import ContractError
 
 Doubles = NDArray[np.float64]
 
-ENGINE_FEATURES = ("base_score", "log_popularity", "query_cosine")
+# The last is what the towers say of an item whoever asks; without towers it is 0.
+ENGINE_FEATURES = ("base_score", "log_popularity", "query_cosine", "tower_bias")
 # Made of the profile (features.py); the first are those of catalogue.KINDS, the last the same of what was looked at.
 PROFILE_FEATURES = (
     "brand", "category", "price", "seller", "keyword", "tier", "neighbours", "own_item",

@@ -91,6 +91,13 @@ def row_vectors(
     return unit_rows(projected)
 
 
+def biases_of(towers: Towers, item_ids: NDArray[np.str_]) -> NDArray[np.float64]:
+    """b of each item, [n]: about the log of its share of all takes; unknown to the fit: that of an item without any."""
+    rows = positions(towers.item_ids, np.asarray(item_ids, np.str_))
+    untaken = -np.log(float(towers.takes.sum(dtype=np.float64)) + len(towers.takes))
+    return np.where(rows >= 0, towers.bias[rows].astype(np.float64), untaken)
+
+
 def takes_of(towers: Towers, item_ids: NDArray[np.str_]) -> NDArray[np.float64]:
     """How often each item was taken in what the towers were learned from, [n]; 0 where the fit did not know it."""
     rows = positions(towers.item_ids, np.asarray(item_ids, np.str_))

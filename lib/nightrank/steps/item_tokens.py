@@ -18,7 +18,7 @@ from nightrank.models.catalogue import positions
 from nightrank.models.codebook import assign_codes
 from nightrank.models.int8 import to_int8
 from nightrank.models.row import code_token
-from nightrank.models.tower_artefact import Towers, image_dims, row_vectors
+from nightrank.models.tower_artefact import Towers, biases_of, image_dims, row_vectors
 from nightrank.models.tower_store import fetch_towers
 from nightrank.nights import Night
 from nightrank.steps.arrays import share_arrays
@@ -77,9 +77,10 @@ def _coded(
     def coded(batches: Iterator[pandas.DataFrame]) -> Iterator[pandas.DataFrame]:
         towers = towers_of()
         for batch in batches:
-            vectors = _vectors(ranker, towers, batch)
-            told = zip(batch.itertuples(index=False), vectors, strict=True)
-            rows = [_coded_item(ranker, row, vector) for row, vector in told]
+            vectors, ids = _vectors(ranker, towers, batch), batch["item_id"].to_numpy(np.str_)
+            biases = np.zeros(len(ids)) if towers is None else biases_of(towers, ids)
+            told = zip(batch.itertuples(index=False), vectors, biases.tolist(), strict=True)
+            rows = [_coded_item(ranker, row, vector, bias) for row, vector, bias in told]
             yield pandas.DataFrame(rows, columns=ITEM_TOKENS.columns.names)
 
     return coded
@@ -96,19 +97,21 @@ def _vectors(ranker: Ranker, towers: Towers | None, batch: pandas.DataFrame) -> 
     return [row_vectors(towers, row, text, image)[0] for row, text, image in one_each]
 
 
-def _coded_item(ranker: Ranker, row: Any, vector: Floats) -> tuple[object, ...]:
+def _coded_item(ranker: Ranker, row: Any, vector: Floats, tower_bias: float) -> tuple[object, ...]:
     item_id, facets, popularity = row[:3]
     codes = assign_codes(vector[None, :], ranker.codebook)[0]
     tokens = [code_token(ranker.code_version, level, int(code)) for level, code in enumerate(codes)]
-    told = prior(ranker, vector, popularity)
+    told = prior(ranker, vector, popularity, tower_bias)
     return item_id, ranker.code_version, [*tokens, *facets], told, to_int8(vector)
 
 
-def prior(ranker: Ranker, vector: NDArray[np.float32], popularity: float) -> float:
+def prior(ranker: Ranker, vector: NDArray[np.float32], popularity: float, tower_bias: float) -> float:
     """What the ranker thinks of an item for everybody, in units of the base score.
 
-    (a mean(u).v_i + b_popularity log(1 + popularity)) / b_base, with the coefficients b of class `category`.
+    (a mean(u).v_i + b_popularity log(1 + popularity) + b_bias tower_bias) / b_base, with the coefficients b of class
+    `category`.
     """
-    base, log_popularity, _ = ranker.engine_coefficients[1].astype(np.float64)
+    base, of_popularity, _, of_bias = ranker.engine_coefficients[1].astype(np.float64)
     liked = float(ranker.a) * float(ranker.mean_shopper.astype(np.float64) @ vector.astype(np.float64))
-    return round((liked + float(log_popularity) * float(np.log1p(popularity))) / float(base), 6)
+    known = float(of_popularity) * float(np.log1p(popularity)) + float(of_bias) * tower_bias
+    return round((liked + known) / float(base), 6)

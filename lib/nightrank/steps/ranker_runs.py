@@ -196,14 +196,14 @@ def _train(
 
 def fitted(feed: Feed, catalogue: Known, tower: Tower | None, config: Config) -> Any:
     """What training learns: everything, or the coefficients on top of a tower that stands."""
-    from nightrank.models.tower_examples import with_shoppers
+    from nightrank.models.tower_examples import with_towers
     from nightrank.models.training import train_ranker
 
     settings = config.ranker_runs
     if tower is None or tower.towers is None:
         return train_ranker(feed.examples, catalogue.embeddings, settings, tower.projection if tower else None)
     vectors = vectors_of(tower, catalogue)
-    examples = with_shoppers(feed.examples, tower.towers, vectors, settings.threads)
+    examples = with_towers(feed.examples, tower.towers, catalogue.item_ids, vectors, settings.threads)
     return train_ranker(examples, vectors, settings, np.eye(settings.dims, dtype=np.float32))
 
 

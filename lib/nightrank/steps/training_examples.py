@@ -132,7 +132,8 @@ def _padded_example(items: Catalogue, row: Any, config: TrainingExamplesConfig, 
     if not (gains > 0).any():
         return None
     shopper = read_shopper(items, row, config.recent_decay)
-    engine = np.column_stack([base, np.log1p(items.popularity[index]), _cosine(items, index, row.query_vector)])
+    told = base, np.log1p(items.popularity[index]), _cosine(items, index, row.query_vector)
+    engine = np.column_stack([*told, np.zeros(len(index))])  # tower_examples.py gives the bias: no tower is known yet
     pad = config.slate - len(index)
     return {
         "query_id": row.query_id,
