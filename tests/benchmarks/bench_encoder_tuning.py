@@ -122,8 +122,10 @@ def run(shop: Shop, texts: tuple[str, ...], settings: EncoderRunsConfig) -> tupl
         tuned = tune_encoder(config.item_embeddings, lessons, config)
         seconds = time.monotonic() - started
         print(f"best_epoch={tuned.best_epoch} valid_ndcg={[round(curve['valid_ndcg'], 4) for curve in tuned.curves]}")
-        write_encoder(tuned.model.network, encoder_folder(None), Path(folder) / "tuned")
-        encoder = config.item_embeddings.model_copy(update={"model": f"{folder}/tuned"})
+        own = Path(folder) / "tuned"
+        own.mkdir()
+        write_encoder(tuned.model.network, encoder_folder(None), own)
+        encoder = config.item_embeddings.model_copy(update={"model": str(own)})
         return judge(config.item_embeddings, encoder, lessons, later, settings), seconds
 
 
