@@ -74,6 +74,7 @@ def main() -> None:
     for seed in asked.seeds:
         started = time.monotonic()
         of_seed, scale = product_figures(spark, with_ranker(config, seed), games, lists)
+        sys.stderr.write(f"seed {seed}: {over_seeds([of_seed])}\n")  # hours before the last seed's end
         figures |= {f"scale_seed{seed}": scale, f"seconds_seed{seed}": time.monotonic() - started}
         found.append(of_seed | sasrec_figures(games, lists, seed))
     remove_lake(config)
