@@ -166,7 +166,7 @@ def _one_pass(ids: Ids, encoder: Encoder) -> Any:
     """What `_pooled` gives; what it no longer needs of this process's memory is given back.
 
     Without, a worker's heap grows for as long as longer texts come: glibc keeps what lies between blocks in use, and a
-    pass of other lengths does not fit into it. A twentieth of the time buys a tenth of the memory.
+    pass of other lengths does not fit into it (worker_memory_gb of `make bench-encode`).
     """
     found = _halved_if_too_large(ids, encoder)
     give_back = getattr(ctypes.CDLL(None), "malloc_trim", None) if encoder.device == "cpu" else None
