@@ -495,10 +495,11 @@ class SequenceConfig(Section):
 
     longest: takes of a shopper that are read, the newest; user_profiles.recent or fewer. layers, heads, width: of the
     transformer. dropout, input_dropout: of its blocks and of what it reads. hidden: share of the takes that it is not
-    shown. id_dropout: share of a batch's items that have only their text, as every new item has. draws: of negatives a
-    batch; a catalogue of fewer items is taken whole. batch: shoppers. min_shoppers: with fewer who have taken two
-    items, `words` stands in. utilities: what the next take is worth by its action, 1 where nothing is said, at most
-    max_utility; `other`: actions of the shop's own.
+    shown. id_dropout: share of a batch's items that have only their text, as every new item has. id_decay: the weight
+    decay of ids, which without it learn by heart; weight_decay: of all else. draws: of negatives a batch; a catalogue
+    of fewer items is taken whole. batch: shoppers. min_shoppers: with fewer who have taken two items, `words` stands
+    in. utilities: what the next take is worth by its action, 1 where nothing is said, at most max_utility; `other`:
+    actions of the shop's own.
     """
 
     longest: int = Field(default=50, ge=2)
@@ -514,9 +515,19 @@ class SequenceConfig(Section):
     epochs: int = Field(default=4, ge=1)
     learning_rate: float = Field(default=2e-3, gt=0)
     weight_decay: float = Field(default=0.01, ge=0)
+    id_decay: float = Field(default=2.0, ge=0)
     min_shoppers: int = Field(default=200, ge=1)
     utilities: Mapping[TakenBy, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = Field(default_factory=dict)
     max_utility: float = Field(default=10.0, gt=0)
+
+    @model_validator(mode="after")
+    def _keeps_some_of_each_id(self) -> Self:
+        if self.learning_rate * self.id_decay >= 1:
+            raise ValueError(
+                f"id_decay: expected less than 1 / learning_rate = {1 / self.learning_rate:g}, a step would leave "
+                f"nothing of an id; found {self.id_decay:g}"
+            )
+        return self
 
 
 class RankerRunsConfig(Section):

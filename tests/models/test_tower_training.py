@@ -17,6 +17,7 @@ from nightrank.models import tower_training
 from nightrank.models.batches import Columns, Pass
 from nightrank.models.checkpoints import drop_checkpoint
 from nightrank.models.feature_names import ENGINE_FEATURES
+from nightrank.models.lazy_decay import LazyDecay
 from nightrank.models.sampled_softmax import draw_negatives, log_popularity, sampled_softmax
 from nightrank.models.sequences import ACTION_INDICES, GAPS, action_index
 from nightrank.models.team import Team
@@ -210,7 +211,8 @@ def test_the_mean_gradient_of_devices_is_that_of_the_whole_batch(size: int) -> N
     images = Images(IMAGES.rows[::2], IMAGES.vectors[::2].astype(np.float64))
     still = SEQUENCE.model_copy(update={"id_dropout": 0.0, "draws": 10})
     batch = {name: values[:7] for name, values in habits().items()}
-    alone = Fitting(items, shoppers, text, images, np.arange(1.0, ITEMS + 1), still, 7, 1)
+    decay = LazyDecay(items.ids.weight, 0.0)
+    alone = Fitting(items, shoppers, text, images, np.arange(1.0, ITEMS + 1), still, 7, 1, decay)
 
     def gradient(fitting: Fitting) -> tuple[float, torch.Tensor]:
         items.zero_grad()
@@ -225,6 +227,17 @@ def test_the_mean_gradient_of_devices_is_that_of_the_whole_batch(size: int) -> N
     assert np.mean(losses) == pytest.approx(loss, abs=1e-12)
     torch.testing.assert_close(torch.stack(gradients).mean(dim=0), whole, rtol=1e-9, atol=1e-9)
     assert (gradients[0] - whole).abs().max() > 1e-3, "one device alone has another gradient"
+
+
+def test_decayed_ids_leave_more_to_the_text() -> None:
+    def share_of_ids(id_decay: float) -> float:
+        sizes = SEQUENCE.model_copy(update={"epochs": 3, "id_decay": id_decay})
+        towers, _ = train_towers(passes(habits()), IDS, embeddings(), SETTINGS.model_copy(update={"sequence": sizes}))
+        text = (embeddings() - towers.centre) @ towers.projection
+        return float(np.linalg.norm(towers.ids) / np.linalg.norm(text))
+
+    free, decayed, strongly = map(share_of_ids, (0.0, 2.0, 10.0))
+    assert strongly < decayed < free
 
 
 IMAGES = Images(np.arange(ITEMS), np.random.default_rng(4).normal(size=(ITEMS, ENCODER)).astype(np.float32))

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from nightrank.models.batches import Columns
+from nightrank.models.lazy_decay import LazyDecay
 from nightrank.models.sampled_softmax import draw_negatives, sampled_softmax
 from nightrank.models.sequences import TAKEN
 from nightrank.models.team import ALONE, Team
@@ -24,7 +25,10 @@ Indices = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Fitting:
-    """What a fit turns on. embeddings, images, takes: of the catalogue, in one order. batches: of an epoch."""
+    """What a fit turns on. embeddings, images, takes: of the catalogue, in one order. batches: of an epoch.
+
+    id_decay: of items.ids.
+    """
 
     items: ItemTower
     shoppers: ShopperTower
@@ -34,6 +38,7 @@ class Fitting:
     settings: SequenceConfig
     seed: int
     batches: int
+    id_decay: LazyDecay
     team: Team = ALONE
 
 
@@ -45,6 +50,7 @@ def loss_of(fitting: Fitting, columns: Columns, random: np.random.Generator) -> 
     settings, index = fitting.settings, columns["taken_index"].astype(np.int64)
     negatives, predicted = draw_negatives(fitting.takes, settings.draws, random), (index[:, 1:] >= 0).sum()
     rows = np.union1d(index[index >= 0], negatives.rows)
+    fitting.id_decay.bring_up_to_date(rows)
     vectors, biases = _items_at(fitting, rows)
     columns = _part_of(fitting.team, columns)
     index, drawn = columns["taken_index"].astype(np.int64), np.searchsorted(rows, negatives.rows)

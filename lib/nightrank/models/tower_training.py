@@ -19,6 +19,7 @@ from nightrank.models.artefact import Floats
 from nightrank.models.batches import Pass
 from nightrank.models.catalogue import positions
 from nightrank.models.checkpoints import Progress, agreed_checkpoint, moments_of, restore_moments, save_checkpoint
+from nightrank.models.lazy_decay import LazyDecay
 from nightrank.models.sampled_softmax import log_popularity
 from nightrank.models.team import ALONE, Team
 from nightrank.models.tower_artefact import Images, Towers, image_dims, towers_content
@@ -60,7 +61,8 @@ def train_towers(
             _begin_from(start, items, shoppers, item_ids)
         shoppers.action_weights.copy_(torch.from_numpy(action_weights(known.actions, settings.sequence)))
         text, sizes = torch.from_numpy(embeddings), settings.sequence
-        fitting = Fitting(items, shoppers, text, images, known.takes, sizes, settings.seed, known.batches, team)
+        decay = LazyDecay(items.ids.weight, sizes.id_decay)
+        fitting = Fitting(items, shoppers, text, images, known.takes, sizes, settings.seed, known.batches, decay, team)
         place = (lake, _checkpoint_name(known, item_ids, embeddings, settings, start, images)) if lake else None
         losses = _fit(fitting, sequences, place)
         return _kept(items, shoppers, item_ids, known.takes), losses
@@ -166,7 +168,8 @@ def _train_epoch(fitting: Fitting, optimisers: tuple[torch.optim.Optimizer, ...]
     steps = fitting.batches * settings.epochs
     for number, columns in enumerate(batches(sequences, settings, fitting.seed, epoch)):
         step = (epoch - 1) * fitting.batches + number
-        _pace(optimisers, settings.learning_rate * (1 - step / steps))
+        rate = settings.learning_rate * (1 - step / steps)
+        _pace(optimisers, rate)
         loss = loss_of(fitting, columns, np.random.default_rng((fitting.seed, epoch, number)))
         losses.append(_finite(fitting.team.mean(loss.item()), epoch))
         loss.backward()
@@ -174,6 +177,8 @@ def _train_epoch(fitting: Fitting, optimisers: tuple[torch.optim.Optimizer, ...]
         torch.nn.utils.clip_grad_norm_(dense, _LONGEST_STEP)
         for optimiser in optimisers:
             optimiser.step()
+        fitting.id_decay.step(rate)
+    fitting.id_decay.bring_up_to_date()
     return float(np.mean(losses))
 
 
