@@ -5,13 +5,19 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import numpy as np
+import pandas
 import pytest
 
 # Benchmarks are scripts beside the tests, not a package.
 sys.path.insert(0, str(Path(__file__).parent / "benchmarks"))
 
 import derived_retail as retail
+import retail_nightly
 from figures import say_figures
+from retail_nightly import nightly_config, nightly_figures
+
+from nightrank.config import load_config
 
 # nDCG@10 on clean slates as published, all sessions and those whose item is new to the customer.
 PUBLISHED = {"random": (0.362, 0.368), "popularity": (0.534, 0.484), "repeats_recent": (0.618, 0.494)}
@@ -37,6 +43,40 @@ def test_figures_are_printed_and_kept(
     say_figures("some", {"derived": "true", "rows": 0.61234567, "sessions": 3})
     assert capsys.readouterr().out == "derived=true\nrows=0.6123\nsessions=3\n"
     assert '"rows": 0.6123' in (tmp_path / "build" / "bench" / "some.json").read_text()
+
+
+def test_a_night_knows_what_was_bought_before_the_day_that_it_serves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Six tins alike, the last of them bought on Monday: on Tuesday it is the most popular, and the customer's own."""
+    bought = [
+        *[(f"t{n}", "anna", "2011-11-01") for n in range(6)],
+        ("t5", "bert", "2011-11-07"),
+        ("new", "bert", "2011-11-07"),
+    ]
+    rows = [
+        {
+            "item_id": item,
+            "user_id": user,
+            "ts": pandas.Timestamp(day) + pandas.Timedelta(hours=9),
+            "title": "CAKE TINS",
+        }
+        for item, user, day in [*bought, ("t5", "bert", "2011-11-08")]
+    ]
+    lines = pandas.DataFrame(rows)
+    shelf = retail.shelf_before(lines[:6])
+    sessions = retail.sessions_from(lines[6:], shelf)
+    config = load_config("conf/base.yaml")
+    monkeypatch.setattr(retail_nightly, "_run", lambda *_: None)
+    monkeypatch.setattr(retail_nightly, "_ranked", lambda _, __, night, base, *___: nights.append(night) or base)
+    nights: list[object] = []
+    found = nightly_figures(None, config, lines, sessions, shelf, 2)
+    assert nights == [pandas.Timestamp(day).date() for day in ("2011-11-06", "2011-11-07")]
+    assert (found["sessions_nightly"], found["sessions_new_nightly"]) == (2, 1)
+    ties = np.random.default_rng(retail.SEED).permutation(6)
+    of_monday = 1 / np.log2(2 + (ties < ties[5]).sum())
+    assert found["repeats_recent_nightly"] == pytest.approx((1 + of_monday) / 2)
+    assert found["rows_nightly_new"] == pytest.approx(of_monday)
+    calendar = nightly_config(config, [pandas.Timestamp(day).date() for day in ("2011-11-07", "2011-11-08")]).calendar
+    assert (str(calendar.bulk_until), calendar.nights) == ("2011-11-06", 1)
 
 
 @pytest.mark.real_data

@@ -456,7 +456,7 @@ class PropensitiesConfig(Section):
     max_pairs: int = 500_000
     max_cells: int = 5_000_000
     fallback_exponent: float = 1.0
-    prior_clicks: float = Field(default=300.0, ge=0)
+    prior_clicks: float = Field(default=1000.0, ge=0)
     clip: float = 0.1
 
 
