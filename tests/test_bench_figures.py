@@ -46,7 +46,10 @@ def test_figures_are_printed_and_kept(
 
 
 def test_a_night_knows_what_was_bought_before_the_day_that_it_serves(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Six tins alike, the last of them bought on Monday: on Tuesday it is the most popular, and the customer's own."""
+    """Six tins alike, the last of them bought on Monday: on Tuesday it is the most popular, and the customer's own.
+
+    Wednesday has no session: this shop is closed on some days.
+    """
     bought = [
         *[(f"t{n}", "anna", "2011-11-01") for n in range(6)],
         ("t5", "bert", "2011-11-07"),
@@ -68,8 +71,8 @@ def test_a_night_knows_what_was_bought_before_the_day_that_it_serves(monkeypatch
     monkeypatch.setattr(retail_nightly, "_run", lambda *_: None)
     monkeypatch.setattr(retail_nightly, "_ranked", lambda _, __, night, base, *___: nights.append(night) or base)
     nights: list[object] = []
-    found = nightly_figures(None, config, lines, sessions, shelf, 2)
-    assert nights == [pandas.Timestamp(day).date() for day in ("2011-11-06", "2011-11-07")]
+    found = nightly_figures(None, config, lines, sessions, shelf, 3)
+    assert nights == [pandas.Timestamp(day).date() for day in ("2011-11-06", "2011-11-07", "2011-11-08")]
     assert (found["sessions_nightly"], found["sessions_new_nightly"]) == (2, 1)
     ties = np.random.default_rng(retail.SEED).permutation(6)
     of_monday = 1 / np.log2(2 + (ties < ties[5]).sum())

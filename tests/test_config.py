@@ -100,6 +100,13 @@ def test_a_thousand_generated_strings_are_settings_or_78(tmp_path: Path, monkeyp
     assert sorted(os.listdir(tmp_path)) == ["config.yaml"]
 
 
+def test_a_decay_that_leaves_nothing_of_an_id_is_refused(tmp_path: Path) -> None:
+    sequence = {"learning_rate": 0.01, "id_decay": 100.0}
+    with pytest.raises(ConfigError, match=r"id_decay: expected less than 1 / learning_rate = 100, .* found 100"):
+        load_config(written(tmp_path, {"ranker_runs": {"sequence": sequence}}))
+    assert load_config(written(tmp_path, {"ranker_runs": {"sequence": {**sequence, "id_decay": 99.0}}}))
+
+
 def test_a_window_without_a_night_to_train_on_is_refused(tmp_path: Path) -> None:
     path = written(tmp_path, {"training_examples": {"window_nights": 4, "held_out_nights": 3}})
     with pytest.raises(ConfigError, match=r"window_nights: expected 5 or more .*, found 4"):

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 from figures import say_figures
+from lakes import with_lake_in
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
@@ -41,7 +42,7 @@ Figures = dict[str, float | int | str]
 def config_in(folder: Path, config: Config) -> Config:
     """The settings with the simulated shop's logs, the lake and MLflow in the folder."""
     logs = f"{folder}/shop/logs/{{run_date}}"
-    return config.model_copy(
+    return with_lake_in(folder, config).model_copy(
         update={
             "shop": config.shop.model_copy(update={"path": f"{folder}/shop"}),
             "source": config.source.model_copy(
@@ -51,8 +52,6 @@ def config_in(folder: Path, config: Config) -> Config:
                     "items": f"{logs}/items.jsonl",
                 }
             ),
-            "lake": config.lake.model_copy(update={"path": f"{folder}/lake"}),
-            "mlflow": config.mlflow.model_copy(update={"tracking_uri": f"sqlite:///{folder}/lake/mlflow.db"}),
         }
     )
 

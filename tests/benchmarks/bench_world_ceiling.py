@@ -1,9 +1,11 @@
-"""make bench-world-ceiling: how much of the oracle's gain the logs of bench-world's shops hold at all.
+"""make bench-world-ceiling: what better tastes could gain in bench-world's shops.
 
-Each returning shopper's searches of the last day are ranked by base score + k * taste, the shopper's own tastes being
-read from all earlier days as well as can be (taste_posterior.py): `taste_share`, of the oracle's gain over the shop's
-order, as bench-world has returning_share. `true_taste_share`: were the tastes known; `with_quality_share`: with the
-items' true qualities beside the posterior tastes. k: the best of SHARES_OF_TASTE for each. SHOPS=n takes the first n.
+Each returning shopper's searches of the bulk load's last night are ranked by base score + k * taste, the shopper's own
+tastes being read from all earlier days by the shop's own model (taste_posterior.py): `taste_share` of the oracle's gain
+over the shop's order. `true_taste_share`: were the tastes known; `with_quality_share`: with the items' true qualities
+beside the tastes that were read. k: the best of SHARES_OF_TASTE for each, on these searches. Searches, takes and
+weights are the simulation's own, not those that the product attributes: near bench-world's returning_share, not the
+same searches. SHOPS=n takes the first n.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from bench_world import SEEDS, world_config
 from figures import say_figures
 from taste_posterior import Doubles, Favourite, Ints, Seen, favourites_of, gained, mean_taste, seen_by
 
+from nightrank.config import Config
 from nightrank.models.metrics import ndcg_at_k
 from nightrank.shop import planted
 from nightrank.shop.behaviour import simulate_day
@@ -24,17 +27,18 @@ from nightrank.shop.utility import intent, position_curve, utility
 from nightrank.shop.world import Shop, make_world
 
 SHARES_OF_TASTE = (0.3, 0.5, 0.7, 1.0, 1.5, 2.0)
-GAINS = {CLICK: 1.0, LIKE: 2.0, CART: 2.0, BUY: 3.0}
-LEAST_PROPENSITY, CUTOFF = 0.1, 10
+# As the product names them.
+GAINFUL = {CLICK: "click", CART: "cart", BUY: "buy", LIKE: "like"}
 
 
 def shares(seed: int) -> dict[str, float]:
     """The figures of one shop."""
-    shop = make_world(world_config(seed).shop)
-    last = shop.config.days - 1
+    config = world_config(seed)
+    shop = make_world(config.shop)
+    last = (config.calendar.bulk_until - config.shop.first_day).days
     known = seen_by(shop, [simulate_day(shop, day) for day in range(last)])
     log = simulate_day(shop, last)
-    judge, rows = judged_by(shop, log, np.array(sorted(known)))
+    judge, rows = judged_by(config, log, np.array(sorted(known)))
     items, shoppers = log.searches.items[rows].clip(min=0), log.searches.shopper[rows]
     favourites, random = favourites_of(shop), np.random.default_rng(seed)
     read = {one: _taste_of(shop, favourites, known, one, random) for one in np.unique(shoppers).tolist()}
@@ -67,19 +71,19 @@ def _taste_of(
     return mean_taste(shop, favourites, known[shopper], random)
 
 
-def judged_by(shop: Shop, log: DayLog, known: Ints) -> tuple[Callable[[Doubles], float], Ints]:
+def judged_by(config: Config, log: DayLog, known: Ints) -> tuple[Callable[[Doubles], float], Ints]:
     """What gives scores [rows, slate] their mean nDCG, and the rows: searches of these shoppers with a gain."""
     searches = log.searches
     organic = (searches.items >= 0) & ~searches.sponsored
-    logged = gained(log, GAINS) * organic
+    logged = gained(log, {action: config.searches.gains[name] for action, name in GAINFUL.items()}) * organic
     rows = np.flatnonzero(np.isin(searches.shopper, known) & ~searches.anonymous & logged.any(axis=1))
     curves = np.stack([position_curve(device) for device in planted.DEVICES])
-    seen = np.maximum(curves / curves[:, :1], LEAST_PROPENSITY)[searches.mobile[rows].astype(np.int64)]
+    seen = np.maximum(curves / curves[:, :1], config.propensities.clip)[searches.mobile[rows].astype(np.int64)]
     gains = logged[rows] / seen
     weight, mask, items = gains.sum(axis=1) / logged[rows].sum(axis=1), organic[rows], searches.items[rows]
 
     def judge(scores: Doubles) -> float:
-        ndcg = ndcg_at_k(np.where(mask, scores, -np.inf), gains, CUTOFF, tie_order=items, mask=mask)
+        ndcg = ndcg_at_k(np.where(mask, scores, -np.inf), gains, config.evaluations.cutoff, tie_order=items, mask=mask)
         return float(np.average(ndcg, weights=weight))
 
     return judge, rows

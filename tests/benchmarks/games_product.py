@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from games_inputs import LAST, searchers, write_items, write_log
+from lakes import with_lake_in
 from llmrank_games import Games, Lists
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame, SparkSession
@@ -56,12 +57,10 @@ def config_in(folder: Path, nights: int = 0) -> Config:
     # A catalogue a night: new items may arrive in the last one.
     paths = {**logs, "items": f"{folder}/input/{{run_date}}/items.parquet"}
     calendar = {"bulk_until": LAST - timedelta(days=nights), "nights": nights}
-    return config.model_copy(
+    return with_lake_in(folder, config).model_copy(
         update={
             "source": config.source.model_copy(update=paths),
             "calendar": config.calendar.model_copy(update=calendar),
-            "lake": config.lake.model_copy(update={"path": f"{folder}/lake"}),
-            "mlflow": config.mlflow.model_copy(update={"tracking_uri": f"sqlite:///{folder}/lake/mlflow.db"}),
         }
     )
 

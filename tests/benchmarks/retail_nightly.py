@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import derived_retail as retail
 import numpy as np
 import pandas
 from derived_retail import Floats, Sessions, Shelf
+from lakes import with_lake_in
 from numpy.typing import NDArray
 from pyspark.sql import SparkSession
 from retail_inputs import write_inputs
@@ -56,24 +56,17 @@ def nightly_config(config: Config, served: list[date]) -> Config:
     folder = Path(config.lake.path).parent / "nightly"
     inputs = {name: f"{folder}/input/{name}.parquet" for name in ("events", "searches", "items")}
     calendar = {"bulk_until": served[0] - ONE_DAY, "nights": len(served) - 1}
-    return config.model_copy(
+    return with_lake_in(folder, config).model_copy(
         update={
             "source": config.source.model_copy(update=inputs),
             "calendar": config.calendar.model_copy(update=calendar),
-            "lake": config.lake.model_copy(update={"path": f"{folder}/lake"}),
-            "mlflow": config.mlflow.model_copy(update={"tracking_uri": f"sqlite:///{folder}/lake/mlflow.db"}),
         }
     )
 
 
 def part_of(sessions: Sessions, kept: NDArray[np.bool_]) -> Sessions:
     """Those sessions, in their order."""
-    return replace(
-        sessions,
-        purchases=sessions.purchases[kept].reset_index(drop=True),
-        taken=sessions.taken[kept],
-        slates=sessions.slates[kept],
-    )
+    return Sessions(sessions.purchases[kept].reset_index(drop=True), sessions.taken[kept], sessions.slates[kept])
 
 
 def _run(spark: SparkSession, config: Config, lines: pandas.DataFrame, shelf: Shelf, served: list[date]) -> None:

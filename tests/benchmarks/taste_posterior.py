@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nightrank.shop import planted
-from nightrank.shop.draws import sigmoid
+from nightrank.shop.draws import pick, sigmoid
 from nightrank.shop.logs import CLICK, NO_SEARCH, DayLog
 from nightrank.shop.utility import intent, position_curve
 from nightrank.shop.world import Shop
@@ -88,8 +89,7 @@ def mean_taste(shop: Shop, favourites: Sequence[Favourite], seen: Seen, random: 
 
 
 def _drawn(log_weights: Doubles, random: np.random.Generator) -> int:
-    weights = np.exp(log_weights - log_weights.max())
-    return int(random.choice(len(weights), p=weights / weights.sum()))
+    return int(pick(random, np.exp(log_weights - log_weights.max())[None])[0])
 
 
 def log_likelihood(shop: Shop, seen: Seen, tastes: Doubles) -> Doubles:
@@ -98,24 +98,26 @@ def log_likelihood(shop: Shop, seen: Seen, tastes: Doubles) -> Doubles:
     found = np.where(seen.clicked, np.log(click), np.log1p(-click)).sum(axis=1)
     liked = shop.catalogue.quality + tastes
     # A shopper takes the best of a few items that come by: about a draw among all.
-    return np.asarray(found + liked[:, seen.browsed].sum(axis=1) - len(seen.browsed) * _log_sum(liked))
-
-
-def _log_sum(rows: Doubles) -> Doubles:
-    top = rows.max(axis=1)
-    return np.asarray(top + np.log(np.exp(rows - top[:, None]).sum(axis=1)))
+    among_all = np.logaddexp.reduce(liked, axis=1)
+    return np.asarray(found + liked[:, seen.browsed].sum(axis=1) - len(seen.browsed) * among_all)
 
 
 def seen_by(shop: Shop, logs: Sequence[DayLog]) -> dict[int, Seen]:
     """What each known shopper, but for bots, left on these days since their tastes last changed."""
-    slots = [_slots(shop, log, day, len(logs)) for day, log in enumerate(logs)]
-    shopper, items, looked_at, appeal, clicked = (np.concatenate(columns) for columns in zip(*slots, strict=True))
-    browses = [_browses(shop, log, day, len(logs)) for day, log in enumerate(logs)]
-    who, what = (np.concatenate(columns) for columns in zip(*browses, strict=True))
+    slots = _by_shopper(shop, [_slots(shop, log, day, len(logs)) for day, log in enumerate(logs)])
+    browses = _by_shopper(shop, [_browses(shop, log, day, len(logs)) for day, log in enumerate(logs)])
+    both = enumerate(zip(slots, browses, strict=True))
     return {
-        int(one): Seen(*(column[shopper == one] for column in (items, looked_at, appeal, clicked)), what[who == one])
-        for one in np.union1d(shopper, who)
+        one: Seen(*of_slates, *browsed) for one, (of_slates, browsed) in both if len(of_slates[0]) + len(browsed[0])
     }
+
+
+def _by_shopper(shop: Shop, days: Sequence[tuple[NDArray[Any], ...]]) -> list[list[NDArray[Any]]]:
+    """The columns of each shopper in turn; the first of the columns given says whose a row is."""
+    shopper, *columns = (np.concatenate(column) for column in zip(*days, strict=True))
+    order = np.argsort(shopper, kind="stable")
+    starts = np.searchsorted(shopper[order], np.arange(1, shop.shoppers.size))
+    return [list(own) for own in zip(*(np.split(column[order], starts) for column in columns), strict=True)]
 
 
 def _slots(shop: Shop, log: DayLog, day: int, days: int) -> tuple[Ints, Ints, Doubles, Doubles, NDArray[np.bool_]]:
