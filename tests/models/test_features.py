@@ -70,6 +70,7 @@ def test_shopper_features_are_shares_neighbours_and_own_takes(catalogue: Catalog
         "category": [category, category, 0, 0, 0],
         "neighbours": [0.3, 0.5 * 0.5, 0.2, 0, 0],
         "own_item": [0, 0, np.log1p(1.5), 0, 0],
+        "taken_before": [0, 0, 1, 0, 0],
         "log_neighbours": [np.log(31), np.log(26), np.log(21), 0, 0],
         "next_item": [0.3, 0, 0.2, 0, 0],
         "log_next_item": [np.log(31), 0, np.log(21), 0, 0],

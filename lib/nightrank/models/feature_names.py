@@ -16,7 +16,7 @@ ENGINE_FEATURES = ("base_score", "log_popularity", "query_cosine", "tower_bias")
 # Made of the profile (features.py); the first are those of catalogue.KINDS, the last the same of what was looked at.
 PROFILE_FEATURES = (
     "brand", "category", "price", "seller", "keyword", "tier", "neighbours", "own_item",
-    "log_neighbours", "next_item", "log_next_item", "due", "category_due", "usual_price", "seen",
+    "taken_before", "log_neighbours", "next_item", "log_next_item", "due", "category_due", "usual_price", "seen",
     "brand_seen", "category_seen", "price_seen", "seller_seen", "keyword_seen", "tier_seen",
 )  # fmt: skip
 # Made of the vectors (likeness.py), in whatever space the ranker's items have theirs.

@@ -86,7 +86,8 @@ def shopper_features(catalogue: Catalogue, shopper: Shopper, items: Indices) -> 
 
     items: positions in the catalogue; -1 (unknown) gives zeros. neighbours: summed over the recent items, as they
     weigh; next_item: of the newest alone. An item's neighbours are above all what is taken after it: what is taken
-    before it counts item_neighbours.backward times that. category_due: summed over the item's categories.
+    before it counts item_neighbours.backward times that. own_item: log(1 + takes); taken_before: 1 for any at all, as
+    from none to one is another step than from one to two. category_due: summed over the item's categories.
     """
     owner, tokens = tokens_of(catalogue, items)
     by_kind, seen_by_kind = (
@@ -102,7 +103,7 @@ def shopper_features(catalogue: Catalogue, shopper: Shopper, items: Indices) -> 
     by_token = _looked_up(habits.due_categories, habits.category_due, tokens)
     category_due = np.bincount(owner, weights=by_token, minlength=len(items))
     seen, price = _looked_up(habits.seen, habits.seen_values, items), _usual_price(catalogue, habits, items)
-    told = [near, own, logs[0], following, logs[1], due, category_due, price, seen]
+    told = [near, own, own > 0, logs[0], following, logs[1], due, category_due, price, seen]
     return np.column_stack([by_kind, *told, seen_by_kind])
 
 
