@@ -58,6 +58,7 @@ def main() -> None:
     new = retail.new_to_customer(before, sessions, shelf)
     found = counted(sessions, new) | opened | figures(scores, sessions, shelf, new)
     if days := int(os.environ.get("NIGHTLY", "0")):
+        sys.stderr.write(f"frozen: {found}\n")  # a night that fails later loses nothing
         found |= nightly_figures(spark, config, lines, sessions, shelf, days)
     say_figures(NAME, {"derived": "true", "cut": str(cut), **found})
 
