@@ -6,7 +6,7 @@ import logging
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from functools import partial
 
@@ -15,6 +15,7 @@ from pyspark.sql import DataFrame, SparkSession
 from nightrank.asked import stages_named, the_night
 from nightrank.broken_logs import broken_logs, leaving_out
 from nightrank.config import Config
+from nightrank.contract import Table
 from nightrank.deliveries import judge_of
 from nightrank.errors import NightrankError, TryAgainError
 from nightrank.explaining import explained
@@ -29,6 +30,7 @@ from nightrank.stages import Read, Stage
 from nightrank.stopping import stoppable, within
 from nightrank.storage import read_table, replace_night, version_of
 from nightrank.summary import Summary, write_summary
+from nightrank.tables import EVENTS
 from nightrank.telling import tell_failure, tell_night
 
 log = logging.getLogger("nightrank")
@@ -158,7 +160,8 @@ def _make_stage(spark: SparkSession, config: Config, stage: Stage, night: Night,
         stage.agreed(built, night, config)
     fail_point("agreed", stage.name)
     rows = replace_night(
-        built, config.lake, stage.table, night.first_arrival, night.run_date, made, run.fencing if run else None,
+        built, config.lake, _asked_of(stage.table, config), night.first_arrival, night.run_date, made,
+        run.fencing if run else None,
         judge=partial(judge, spark, config, stage.table, night) if run and (judge := judge_of(stage.table)) else None,
     )  # fmt: skip
     spark.catalog.clearCache()  # what the step asked to be kept while it was made
@@ -169,6 +172,11 @@ def _make_stage(spark: SparkSession, config: Config, stage: Stage, night: Night,
         _publish(spark, config, stage, night, versions, run)
     fail_point("published", stage.name)
     return rows
+
+
+def _asked_of(table: Table, config: Config) -> Table:
+    """The table's contract. Of a shop that may deliver an empty log, a night on which nobody came is one too."""
+    return replace(table, may_be_empty=True) if table is EVENTS and config.source.allow_empty else table
 
 
 def _publish(
