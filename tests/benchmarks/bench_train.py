@@ -45,12 +45,15 @@ def made_examples(rows: int) -> Arrays:
     random, slate, recent = np.random.default_rng(SEED), SIZES.slate, SIZES.recent
     there = np.arange(slate) < np.where(random.random(rows) < 2 / 3, slate, slate // 2)[:, None]
     engine = random.normal(size=(rows, slate, len(ENGINE_FEATURES))).astype(np.float32)
+    taken = (there & (engine[..., 0] > 1.5)).astype(np.float32)
     return {
         "class_index": random.integers(0, 3, rows).astype(np.int32),
         "item_index": np.where(there, random.integers(0, ITEMS, (rows, slate)), -1).astype(np.int32),
         "engine_features": engine.reshape(rows, -1),
         "shopper_features": random.normal(size=(rows, slate * len(PROFILE_FEATURES))).astype(np.float32),
-        "gains": (there & (engine[..., 0] > 1.5)).astype(np.float32),
+        "gains": taken,
+        "logged_gains": taken,
+        "log_propensity": np.zeros((rows, slate), np.float32),
         "recent_index": random.integers(0, ITEMS, (rows, recent)).astype(np.int32),
         "recent_weight": np.broadcast_to(0.9 ** np.arange(recent), (rows, recent)).astype(np.float32),
         "inverse_propensity": np.ones(rows, np.float32),

@@ -26,7 +26,8 @@ def columns(kind: type = np.float32) -> dict[str, np.ndarray]:
         "recent_weight": np.array([[1.0, 0.9], [7.0, 7.0]], kind),
         "engine_features": random.normal(size=(2, 3 * ENGINE)).astype(kind),
         "shopper_features": random.normal(size=(2, 3 * PROFILE)).astype(kind),
-        "gains": np.array([[0, 1, 0], [0, 2, 0]], kind),
+        "logged_gains": np.array([[0, 1, 0], [0, 2, 0]], kind),
+        "log_propensity": np.zeros((2, 3), kind),
         "class_index": np.array([2, 0], np.int32),
     }
 

@@ -18,6 +18,7 @@ BASE, BRAND, SEEN = 0.5, 2.0, 1.0
 CLASSES = 3
 OF_ROWS = (
     "candidates", "recents", "recent_weight", "mask", "engine_features", "shopper_features", "class_index", "gains",
+    "log_propensity",
 )  # fmt: skip
 
 
@@ -25,15 +26,20 @@ def module() -> RankerModule:
     return RankerModule(np.eye(DIMS), np.array([2.0, 1.0, 0.5, 1.0]), np.full(len(PROFILE_FEATURES), 0.3))
 
 
-def planted(rows: int, seed: int = 0, base: float = BASE) -> Batch:
-    """Takes follow base, brand and seen; the other features, and vectors, say nothing."""
+def planted(rows: int, seed: int = 0, base: float = BASE, steepness: float = 0.0) -> Batch:
+    """Takes follow base, brand and seen; the other features, and vectors, say nothing.
+
+    steepness: of the propensity of the k-th candidate, 1 / k ** steepness; candidates come by falling base score.
+    """
     random = np.random.default_rng(seed)
     engine = random.normal(size=(rows, SLATE, len(ENGINE_FEATURES)))
+    engine[..., 0] = -np.sort(-engine[..., 0], axis=1) if steepness else engine[..., 0]
+    looked_at = -steepness * np.log(np.arange(1.0, SLATE + 1))
     profile = 0.3 * random.normal(size=(rows, SLATE, len(PROFILE_FEATURES)))
     seen = PROFILE_FEATURES.index("brand_seen")
     wanted = base * engine[..., 0] + BRAND * profile[..., 0] + SEEN * profile[..., seen]
     mask = np.arange(SLATE) < random.integers(3, SLATE + 1, size=rows)[:, None]
-    taken = np.where(mask, wanted + random.gumbel(size=mask.shape), -np.inf).argmax(axis=1)
+    taken = np.where(mask, wanted + looked_at + random.gumbel(size=mask.shape), -np.inf).argmax(axis=1)
     gains = (np.arange(SLATE) == taken[:, None]) * random.choice([1.0, 1.0, 5.0], size=(rows, 1))
     items = rows * (SLATE + RECENT)
     at = torch.arange(items).reshape(rows, SLATE + RECENT)
@@ -47,6 +53,7 @@ def planted(rows: int, seed: int = 0, base: float = BASE) -> Batch:
         shopper_features=torch.from_numpy(profile),
         class_index=torch.from_numpy(random.integers(0, CLASSES, size=rows)),
         gains=torch.from_numpy(gains),
+        log_propensity=torch.from_numpy(np.tile(looked_at, (rows, 1))),
     )
 
 
@@ -62,17 +69,18 @@ def test_coefficients_are_put_back_as_they_were_told() -> None:
 
 
 def test_loss_gradient_and_curvature_are_those_of_the_rankers_own_loss() -> None:
-    batch, ranker = planted(20), module()
+    batch, ranker = planted(20, steepness=1.0), module()
     with torch.no_grad():
         ranker.shopper.normal_(generator=torch.Generator().manual_seed(1))
         weights = coefficients_of(ranker)
     with torch.no_grad():
         columns = _columns(ranker, batch)
-    found = _surface([_Slates(columns, batch.gains * batch.mask, batch.mask)], weights)
+    offsets = batch.log_propensity
+    found = _surface([_Slates(columns, batch.gains * batch.mask, offsets, batch.mask)], weights)
 
     def loss(some: torch.Tensor) -> torch.Tensor:
         each = torch.ones(20, dtype=torch.float64)
-        return 20 * listwise_softmax(columns @ some, batch.gains, batch.mask, each)
+        return 20 * listwise_softmax(columns @ some + offsets, batch.gains, batch.mask, each)
 
     with torch.no_grad():
         # The columns times the coefficients are the ranker's own scores.
@@ -84,13 +92,22 @@ def test_loss_gradient_and_curvature_are_those_of_the_rankers_own_loss() -> None
         [
             torch.func.grad(
                 lambda some, n=n: listwise_softmax(
-                    (columns @ some)[n : n + 1], batch.gains[n : n + 1], batch.mask[n : n + 1], torch.ones(1)
+                    (columns @ some + offsets)[n : n + 1], batch.gains[n : n + 1], batch.mask[n : n + 1], torch.ones(1)
                 )
             )(weights)
             for n in range(20)
         ]
     )
     np.testing.assert_allclose(found.spread, each_slate.T @ each_slate, atol=1e-9)
+
+
+def test_what_was_looked_at_first_is_not_taken_for_what_was_wanted() -> None:
+    # The shop's order says nothing of what is wanted; it is looked at from the top.
+    batch, told, untold = planted(8000, base=0.0, steepness=1.0), module(), module()
+    refit(told, [batch], l2=1e-3)
+    refit(untold, [replace(batch, log_propensity=torch.zeros_like(batch.log_propensity))], l2=1e-3)
+    assert float(told.engine_coefficients()[:, 0].max()) < 0.1
+    assert float(untold.engine_coefficients()[:, 0].min()) > 0.3
 
 
 def test_what_takes_bear_out_stays_and_what_they_do_not_is_drawn_to_nothing() -> None:

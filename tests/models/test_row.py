@@ -180,7 +180,7 @@ def in_training(catalogue: Catalogue, ranker: Ranker, shopper: Shopper, state: n
             "recent_index": np.pad(shopper.recent, (0, pad), constant_values=-1)[None],
             "recent_weight": np.pad(shopper.recent_weights, (0, pad))[None],
             "shopper_features": shopper_features(catalogue, shopper, np.arange(12)).reshape(1, -1),
-            "gains": np.zeros((1, 12)), "class_index": np.zeros(1),
+            "logged_gains": np.zeros((1, 12)), "log_propensity": np.zeros((1, 12)), "class_index": np.zeros(1),
         }  # fmt: skip
         told = {} if state is None else {"shopper": state[None]}
         return np.asarray(module(to_batch({**columns, **told}, catalogue.vectors.astype(np.float64))))[0]

@@ -43,13 +43,16 @@ def planted(rows: int, seed: int) -> Columns:
     wanted = BASE * engine[..., 0] + BRAND * shopper[..., 0] + AFFINITY * np.take_along_axis(affinity, slate, 1)
     noisy = np.where(mask, wanted + random.gumbel(size=slate.shape), -np.inf)
     recent = np.argsort(-affinity, axis=1)[:, :RECENT]
+    taken = (np.arange(SLATE) == noisy.argmax(axis=1)[:, None]).astype(np.float32)
     return {
         "example_order": np.arange(rows),
         "class_index": random.integers(0, 3, size=rows).astype(np.int32),
         "item_index": np.where(mask, slate, -1).astype(np.int32),
         "engine_features": engine.reshape(rows, -1).astype(np.float32),
         "shopper_features": shopper.reshape(rows, -1).astype(np.float32),
-        "gains": (np.arange(SLATE) == noisy.argmax(axis=1)[:, None]).astype(np.float32),
+        "gains": taken,
+        "logged_gains": taken,
+        "log_propensity": np.zeros((rows, SLATE), np.float32),
         "recent_index": recent.astype(np.int32),
         "recent_weight": np.tile(0.9 ** np.arange(RECENT), (rows, 1)).astype(np.float32),
         "inverse_propensity": np.ones(rows, np.float32),
@@ -164,7 +167,7 @@ def test_without_valid_examples_the_last_epoch_stands(folds: tuple[Columns, Colu
 
 def test_a_loss_that_is_no_number_stops_training(folds: tuple[Columns, Columns]) -> None:
     broken = {name: column.copy() for name, column in folds[0].items()}
-    broken["gains"][0] = np.nan
+    broken["logged_gains"][0] = np.nan
     with pytest.raises(ContractError, match="expected a finite loss, found nan in epoch 1"):
         train_ranker(passes(broken, None), catalogue()[1], SETTINGS)
 

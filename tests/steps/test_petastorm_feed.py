@@ -28,8 +28,8 @@ def examples(spark: SparkSession) -> DataFrame:
     rows = [
         (
             f"q{i:03}", "u", date(2026, 1, 1), "train" if i < 450 else "valid", i % 3, int(ORDER[i]), [i, -1],
-            [0.5 * i] * 6, [0.25 * i] * 14, [1.0, 0.0], [i, i + 1, -1], [1.0, 0.5, 0.0],
-            [i, -1], [1, 0], [0, 0], 1.0,
+            [0.5 * i] * 6, [0.25 * i] * 14, [2.0, 0.0], [1.0, 0.0], [-0.7, 0.0],
+            [i, i + 1, -1], [1.0, 0.5, 0.0], [i, -1], [1, 0], [0, 0], 1.0,
         )
         for i in range(ROWS)
     ]  # fmt: skip

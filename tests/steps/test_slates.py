@@ -63,6 +63,14 @@ def test_gains_are_divided_by_the_propensity_of_their_position(spark: SparkSessi
     )
 
 
+def test_propensities_are_kept_as_they_are_beside_the_gains(slates: DataFrame) -> None:
+    found = {row.query_id: row.slate_propensities for row in slates.collect()}
+    assert found["device"] == [1.0, 0.5]
+    assert found["all"] == [1.0, 0.4]
+    assert found["clipped"] == [0.001]
+    assert found["derived"] == [1.0]
+
+
 def test_unknown_queries_are_of_class_category(slates: DataFrame) -> None:
     found = slates.select("query_class", class_index(slates.query_class).alias("i")).distinct().collect()
     assert [tuple(row) for row in found] == [("category", 1)]

@@ -117,6 +117,10 @@ def test_a_search_has_the_mean_inverse_propensity_of_what_was_taken(build, known
     # i1 stands second, i5 sixth.
     assert [found[q].inverse_propensity for q in ("q0", "q1")] == pytest.approx([2.0, 6.0])
     assert [max(found[q].gains) for q in ("q0", "q1")] == pytest.approx([2.0, 6.0])
+    assert [max(found[q].logged_gains) for q in ("q0", "q1")] == [1.0, 1.0]
+    # The first four stood where they are; of q1 the sixth was taken, and stands fourth here.
+    expected = [[-math.log(place) for place in places] for places in ((1, 2, 3, 4), (1, 2, 3, 6))]
+    np.testing.assert_allclose([found[q].log_propensity for q in ("q0", "q1")], expected, rtol=1e-6)
 
 
 def test_engine_features_are_base_popularity_and_cosine_and_room_for_the_towers(examples, small_shop):

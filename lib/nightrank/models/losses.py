@@ -10,9 +10,9 @@ from torch.nn import functional
 def listwise_softmax(scores: Tensor, targets: Tensor, mask: Tensor, slate_weight: Tensor) -> Tensor:
     """The mean over slates of - sum over candidates of target × log softmax(scores), weighted by slate.
 
-    scores, targets, mask: (B, K); slate_weight: (B); mask is True where there is a candidate. A target is the gain
-    divided by the propensity of the position that it was shown at: not normalised within the slate, so that the sum
-    stays the inverse-propensity estimate of what would have been taken had all been looked at (Ai et al. 2018).
+    scores, targets, mask: (B, K); slate_weight: (B); mask is True where there is a candidate. A target is a gain, not
+    normalised within the slate: who took more says more. Where positions tell on takes, scores come with the logarithm
+    of their propensities added, or targets divided by them (Ai et al. 2018).
     A slate whose targets are all 0 contributes 0 and is not counted in the mean; no slate with a target: 0.
     """
     lowest = torch.finfo(scores.dtype).min

@@ -28,7 +28,7 @@ class Batch:
 
     embeddings: [U, encoder dims] of those items. candidates [B, K], recents [B, L]: rows of `embeddings`.
     mask [B, K]: whether there is a candidate. recent_weight [B, L]: newest first, 0 where there is no recent item.
-    shopper_features [B, K, f]: those of the profile.
+    shopper_features [B, K, f]: those of the profile. gains [B, K]: as logged; log_propensity [B, K]: of the position.
     shoppers [B, dims]: u, where it is no mean of the recents.
     """
 
@@ -41,6 +41,7 @@ class Batch:
     shopper_features: Tensor
     class_index: Tensor
     gains: Tensor
+    log_propensity: Tensor
     shoppers: Tensor | None = None
 
 
@@ -130,7 +131,8 @@ def to_batch(columns: dict[str, NDArray[Any]], embeddings: NDArray[Any]) -> Batc
         engine_features=torch.from_numpy(columns["engine_features"].reshape(size, slate, -1).astype(kind)),
         shopper_features=torch.from_numpy(columns["shopper_features"].reshape(size, slate, -1).astype(kind)),
         class_index=torch.from_numpy(columns["class_index"].astype(np.int64)),
-        gains=torch.from_numpy(columns["gains"].astype(kind)),
+        gains=torch.from_numpy(columns["logged_gains"].astype(kind)),
+        log_propensity=torch.from_numpy(columns["log_propensity"].astype(kind)),
         shoppers=torch.from_numpy(columns["shopper"].astype(kind)) if "shopper" in columns else None,
     )
 

@@ -1,8 +1,8 @@
 """The last step of training: coefficients over a fixed tower, drawn to 0 as far as the examples do not bear them out.
 
 With the projection fixed, the listwise loss L is convex in the coefficients, so its least is found by Newton's steps.
-Gains weighted by inverse propensities make few takes loud: how sure a coefficient is says not the curvature H alone,
-but the sandwich with the slates' gradients g_s (Huber 1967; White 1982). With a normal prior of its own for each:
+Gains are no counts, and takes of one slate no draws of their own: how sure a coefficient is says not the curvature H
+alone, but the sandwich with the slates' gradients g_s (Huber 1967; White 1982). With a normal prior for each:
 
   w            the least of L(w) + sum_j lambda_j w_j^2 / 2
   A = (H + diag(lambda))^-1,  V = A (sum_s g_s g_s') A,  v_j = V_jj
@@ -38,10 +38,14 @@ _LOWEST = -1e30
 
 @dataclass(frozen=True)
 class _Slates:
-    """Columns float32 [B, K, P], targets float32 [B, K], mask [B, K]: of some examples, over the fixed tower."""
+    """Columns float32 [B, K, P], targets and offsets float32 [B, K], mask [B, K]: of some examples, over a fixed tower.
+
+    offsets: the logarithms of propensities, which stand beside the scores.
+    """
 
     columns: Tensor
     targets: Tensor
+    offsets: Tensor
     mask: Tensor
 
 
@@ -81,7 +85,7 @@ def refit(module: RankerModule, batches: Iterable[Batch], l2: float) -> None:
 def _first(module: RankerModule, batches: Iterable[Batch]) -> Iterable[_Slates]:
     held = 0
     for batch in batches:
-        yield _Slates(_columns(module, batch), batch.gains * batch.mask, batch.mask)
+        yield _Slates(_columns(module, batch), batch.gains * batch.mask, batch.log_propensity, batch.mask)
         held += len(batch.mask)
         if held >= MOST_SLATES:
             return
@@ -159,7 +163,8 @@ def _surface(slates: Sequence[_Slates], weights: Tensor) -> _Surface:
     curvature, spread = (torch.zeros((size, size), dtype=torch.float64) for _ in range(2))
     for some in slates:
         columns, targets = some.columns.double(), some.targets.double()
-        log_share = functional.log_softmax((columns @ weights).masked_fill(~some.mask, _LOWEST), dim=-1)
+        scores = (columns @ weights + some.offsets).masked_fill(~some.mask, _LOWEST)
+        log_share = functional.log_softmax(scores, dim=-1)
         total, share = targets.sum(dim=1, keepdim=True), log_share.exp()
         loss -= float((targets * log_share.masked_fill(~some.mask, 0.0)).sum())
         of_slate = ((total * share - targets)[..., None] * columns).sum(dim=1)

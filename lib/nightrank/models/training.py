@@ -1,4 +1,9 @@
-"""Training the ranker: listwise softmax over inverse-propensity weighted gains, AdamW, early stopping.
+"""Training the ranker: listwise softmax with positions as offsets, AdamW, early stopping.
+
+An item is taken where it is looked at and wanted: of a slate with a take, the share of each item in it is about that of
+propensity x exp(score), if takes are rare. So the propensity's logarithm stands beside the score while training (an
+offset, as McFadden 1978 has for alternatives offered unevenly). Gains divided by propensities (Joachims et al. 2017)
+ask for the same scores, but a few takes from deep positions then outweigh all others; only measures are weighted so.
 
 Examples come as a function of a fold, 'train' or 'valid', that starts a new pass over its rows in a fixed order; how
 the rows are cut into parts does not matter. The same rows, embeddings and settings give the same bits.
@@ -203,7 +208,8 @@ def _loss(module: RankerModule, columns: Columns, embeddings: Floats) -> tuple[T
     """The mean loss of the slates with a gain, how many they are, and all scores."""
     batch = to_batch(columns, embeddings)
     scores, alike = module(batch), torch.ones(len(batch.mask), dtype=batch.gains.dtype)
-    return listwise_softmax(scores, batch.gains, batch.mask, alike), int(_with_gain(columns).sum()), scores
+    loss = listwise_softmax(scores + batch.log_propensity, batch.gains, batch.mask, alike)
+    return loss, int(_with_gain(columns).sum()), scores
 
 
 def _ndcg(scores: NDArray[np.floating], columns: Columns) -> Doubles:

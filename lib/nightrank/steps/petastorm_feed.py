@@ -31,6 +31,8 @@ NUMERIC = (
     "engine_features",
     "shopper_features",
     "gains",
+    "logged_gains",
+    "log_propensity",
     "recent_index",
     "recent_weight",
     "inverse_propensity",

@@ -1,4 +1,4 @@
-"""Slates as flat arrays, gains weighted by inverse propensities: what examples are made of and rankings judged on."""
+"""Slates as flat arrays, with the propensities of their positions: what examples are made of and rankings judged on."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ SLATE_COLUMNS = (
     "slate_gains",
     "slate_logged_gains",
     "slate_positions",
+    "slate_propensities",
     "slate_sponsored",
 )
 DEFAULT_CLASS = "category"
@@ -23,9 +24,10 @@ DEFAULT_CLASS = "category"
 def flat_slates(searches: DataFrame, propensities: DataFrame, query_classes: DataFrame, config: Config) -> DataFrame:
     """Searches with something taken: ids, class, and the slate as arrays in the order shown.
 
-    slate_gains are divided by the propensity of their position: the one logged with the slate, else that of the
-    search's device, else that of all devices; derived searches were shown in no order and keep their gains. Small
-    propensities are raised to propensities.clip, so that no single take outweighs a night (clipped IPS).
+    slate_propensities: how likely each position was looked at: as logged with the slate, else by the curve of the
+    search's device, else by that of all devices; 1 in derived searches, which were shown in no order. slate_gains are
+    divided by it, raised to propensities.clip where it is smaller, so that no single take outweighs a night (clipped
+    IPS); slate_logged_gains are not.
     query_classes: one snapshot; a query that it does not know is of class `category`.
     """
     taken = searches.where(any_gain())
@@ -47,11 +49,19 @@ def flat_slates(searches: DataFrame, propensities: DataFrame, query_classes: Dat
             F.coalesce("query_class", F.lit(DEFAULT_CLASS)).alias("query_class"),
             F.col("slate.item_id").alias("slate_item_ids"),
             F.col("slate.base_score").alias("slate_base"),
-            F.transform("slate", lambda shown: _weighted_gain(shown, config.propensities.clip)).alias("slate_gains"),
             F.col("slate.gain").alias("slate_logged_gains"),
             F.col("slate.position").alias("slate_positions"),
-            F.transform("slate", lambda shown: F.coalesce(shown["sponsored"], F.lit(False))).alias("slate_sponsored"),
+            *_told_of_each(config.propensities.clip),
         )
+    )
+
+
+def _told_of_each(clip: float) -> tuple[Column, Column, Column]:
+    """slate_gains, slate_propensities, slate_sponsored: what is made of each item and the curve."""
+    return (
+        F.transform("slate", lambda shown: _weighted_gain(shown, clip)).alias("slate_gains"),
+        F.transform("slate", _propensity).alias("slate_propensities"),
+        F.transform("slate", lambda shown: F.coalesce(shown["sponsored"], F.lit(False))).alias("slate_sponsored"),
     )
 
 
@@ -80,8 +90,12 @@ def _curve_of_all(curves: DataFrame) -> DataFrame:
 
 
 def _weighted_gain(shown: Column, clip: float) -> Column:
-    """gain / propensity; a position beyond the curve counts as its last."""
+    """gain / propensity."""
+    return F.coalesce(shown["gain"], F.lit(0.0)) / F.greatest(_propensity(shown), F.lit(clip))
+
+
+def _propensity(shown: Column) -> Column:
+    """Of the item's position; one beyond the curve counts as its last."""
     last = F.least(shown["position"], F.size("curve"))
     logged = F.coalesce(shown["propensity"], F.element_at("curve", last), F.lit(1.0))
-    looked_at = F.when(F.coalesce(F.col("derived"), F.lit(False)), F.lit(1.0)).otherwise(logged)
-    return F.coalesce(shown["gain"], F.lit(0.0)) / F.greatest(looked_at, F.lit(clip))
+    return F.when(F.coalesce(F.col("derived"), F.lit(False)), F.lit(1.0)).otherwise(logged)

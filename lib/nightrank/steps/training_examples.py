@@ -33,6 +33,8 @@ from nightrank.steps.user_profiles import profiles_as_of
 from nightrank.tables import TRAINING_EXAMPLES
 
 TRAIN, VALID = "train", "valid"
+SLATE_NUMBERS = ("slate_base", "slate_gains", "slate_logged_gains", "slate_propensities")
+LEAST_PROPENSITY = 1e-6  # a logged one of 0 has no logarithm
 
 
 def build_training_examples(
@@ -104,7 +106,7 @@ def _shoppers_as_of(
 
 
 def _needed() -> list[str]:
-    slate = ["slate_item_ids", "slate_base", "slate_gains", "slate_logged_gains", "slate_sponsored"]
+    slate = ["slate_item_ids", *SLATE_NUMBERS, "slate_sponsored"]
     shopper = [name for name in SHOPPER_COLUMNS if name not in {"user_id", "as_of"}]
     return ["query_id", "user_id", "run_date", "class_index", "query_vector", *slate, *shopper]
 
@@ -128,7 +130,7 @@ def _padded_example(items: Catalogue, row: Any, config: TrainingExamplesConfig, 
 
     longest: how many takes a tower reads; 0: none does.
     """
-    index, base, gains, logged = _chosen(items, row, config.slate)
+    index, (base, gains, logged, propensity) = _chosen(items, row, config.slate)
     if not (gains > 0).any():
         return None
     shopper = read_shopper(items, row, config.recent_decay)
@@ -146,6 +148,8 @@ def _padded_example(items: Catalogue, row: Any, config: TrainingExamplesConfig, 
         "engine_features": _flattened(engine, pad, len(ENGINE_FEATURES)),
         "shopper_features": _flattened(shopper_features(items, shopper, index), pad, len(PROFILE_FEATURES)),
         "gains": np.pad(gains, (0, pad)).astype(np.float32),
+        "logged_gains": np.pad(logged, (0, pad)).astype(np.float32),
+        "log_propensity": np.pad(np.log(np.maximum(propensity, LEAST_PROPENSITY)), (0, pad)).astype(np.float32),
         "recent_index": _first(shopper.recent, config.recent, -1).astype(np.int32),
         "recent_weight": _first(shopper.recent_weights, config.recent, 0).astype(np.float32),
         **taken_arrays(shopper.taken, longest),
@@ -153,20 +157,16 @@ def _padded_example(items: Catalogue, row: Any, config: TrainingExamplesConfig, 
     }
 
 
-def _chosen(
-    items: Catalogue, row: Any, most: int
-) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Index, base score, gain (weighted and as logged) of up to `most` organic known items.
+def _chosen(items: Catalogue, row: Any, most: int) -> tuple[NDArray[np.int64], list[NDArray[np.float64]]]:
+    """Index and SLATE_NUMBERS of up to `most` organic known items.
 
     Taken ones are kept first, then those shown first.
     """
     index = positions(items.item_ids, np.asarray(row.slate_item_ids, dtype=np.str_))
     usable = np.flatnonzero((index >= 0) & ~np.asarray(row.slate_sponsored, dtype=bool))
-    base, gains, logged = (
-        np.asarray(column, dtype=np.float64) for column in (row.slate_base, row.slate_gains, row.slate_logged_gains)
-    )
+    gains = np.asarray(row.slate_gains, dtype=np.float64)
     kept = np.sort(usable[np.argsort(gains[usable] <= 0, kind="stable")][:most])
-    return index[kept], base[kept], gains[kept], logged[kept]
+    return index[kept], [np.asarray(getattr(row, name), dtype=np.float64)[kept] for name in SLATE_NUMBERS]
 
 
 def _cosine(items: Catalogue, index: NDArray[np.int64], query: NDArray[np.float32] | None) -> NDArray[np.float64]:
