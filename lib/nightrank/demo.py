@@ -75,8 +75,8 @@ def _recovery_in_words(found: Recovery) -> str:
         [
             "Against the truth that was planted in this shop:",
             f"  {found.gain_share:.0%} of the gain of an oracle who knows every taste (nDCG {found.oracle_ndcg:.4f})",
-            f"  on searches of returning shoppers alone {found.returning_share:.0%}, "
-            f"and {found.returning_share_with_prior:.0%} where the engine adds each item's prior",
+            f"  on searches of returning shoppers alone {found.returning_share:.0%}; "
+            f"the items' priors without any row have {found.returning_share_of_priors:.0%}",
             f"  favourite brand among the three heaviest brand weights: {found.favourite_found:.0%} "
             f"of {found.favourite_shoppers} returning shoppers with ten takes or more",
             f"  position curve within {found.position_error:.0%} at positions 1 to 10",

@@ -16,7 +16,7 @@ from nightrank import tables
 from nightrank.config import Config
 from nightrank.models.bootstrap import mean_interval, sums_by_user
 from nightrank.models.metrics import ndcg_at_k
-from nightrank.models.report_card import WITH_PRIOR
+from nightrank.models.report_card import PRIOR
 from nightrank.report import all_nights, last_night
 from nightrank.shop.truth import Truth, load_truth, true_utility
 from nightrank.steps.judging import organic
@@ -24,7 +24,7 @@ from nightrank.steps.slates import flat_slates
 
 Floats = NDArray[np.float64]
 
-ORDERS = ("shop", "challenger", WITH_PRIOR)
+ORDERS = ("shop", "challenger", PRIOR)
 ENOUGH_TAKES = 10
 FIRST_POSITIONS = 10
 FAVOURITES_LOOKED_AT = 3
@@ -35,7 +35,7 @@ class Recovery:
     """Figures of one run; nDCG is at evaluations.cutoff, weighted by inverse propensity, over all judged nights.
 
     gain_share: (personalised - shop) / (oracle - shop); returning_share: of searches by shoppers of whom something was
-    known; returning_share_with_prior: of an engine that adds each item's prior to its base scores. indifferent_gain:
+    known; returning_share_of_priors: what an engine has of it that adds priors and knows no rows. indifferent_gain:
     personalised - shop of shoppers without tastes, with its 95 % interval. position_error: greatest relative error of
     the position curve at positions 1..10, over devices. favourite_found: share of returning shoppers with 10 takes or
     more whose planted favourite brand is among their three heaviest brand weights.
@@ -46,7 +46,7 @@ class Recovery:
     oracle_ndcg: float
     gain_share: float
     returning_share: float
-    returning_share_with_prior: float
+    returning_share_of_priors: float
     indifferent_gain: float
     indifferent_lower: float
     indifferent_upper: float
@@ -72,7 +72,7 @@ def measure_recovery(spark: SparkSession, config: Config) -> Recovery:
         oracle_ndcg=best,
         gain_share=(own - shop) / (best - shop),
         returning_share=_share_of_returning(found, found.own),
-        returning_share_with_prior=_share_of_returning(found, found.with_prior),
+        returning_share_of_priors=_share_of_returning(found, found.prior),
         indifferent_gain=indifferent[0],
         indifferent_lower=indifferent[1],
         indifferent_upper=indifferent[2],
@@ -87,7 +87,7 @@ def measure_recovery(spark: SparkSession, config: Config) -> Recovery:
 class Judged:
     """The judged searches: whose they are, whether of a returning shopper, their weight, and nDCG of some orders.
 
-    shop: the shop's order; own: the personalised one; with_prior: that with priors in the base; best: the oracle's.
+    shop: the shop's order; own: the personalised one; prior: by base scores and priors alone; best: the oracle's.
     """
 
     users: NDArray[np.str_]
@@ -95,7 +95,7 @@ class Judged:
     weights: Floats
     shop: Floats
     own: Floats
-    with_prior: Floats
+    prior: Floats
     best: Floats
 
 
@@ -108,14 +108,14 @@ def _judged(spark: SparkSession, config: Config, truth: Truth) -> Judged:
     oracle = _oracle_ndcg(spark, config, truth)
     keys = [key for key, methods in by_search.items() if len(methods) == len(ORDERS) and key in oracle]
     shown = [by_search[key]["shop"] for key in keys]
-    shop, own, with_prior = (np.array([by_search[key][method].ndcg for key in keys]) for method in ORDERS)
+    shop, own, prior = (np.array([by_search[key][method].ndcg for key in keys]) for method in ORDERS)
     return Judged(
         users=np.array([row.user_id for row in shown]),
         returning=np.array([row.returning for row in shown]),
         weights=np.array([row.weight for row in shown]),
         shop=shop,
         own=own,
-        with_prior=with_prior,
+        prior=prior,
         best=np.array([oracle[key] for key in keys]),
     )
 

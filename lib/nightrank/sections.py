@@ -565,9 +565,14 @@ class RankerRunsConfig(Section):
 
 
 class ItemTokensConfig(Section):
-    """What the shop's index is given. indexed_code_version: null where the shop indexes new tokens at once."""
+    """What the shop's index is given, and what its engine makes of it.
+
+    indexed_code_version: null where the shop indexes new tokens at once. prior_added: whether the engine adds each
+    item's prior to its base score; gates, and what is judged, then hold for such an engine.
+    """
 
     indexed_code_version: Name | None = None
+    prior_added: bool = False
 
 
 class GatesConfig(Section):

@@ -1,10 +1,12 @@
 """make bench-world: five simulated shops that nothing was tuned on, each a bulk load through the whole night.
 
-Seeds 101 to 105 are used nowhere else. SHOPS=n takes the first n of them. WORLD=tasteless: a shop whose shoppers have
-no tastes, and how far the gates of its last night's rows are open (mean_alpha). WORLD=flip: one whose shoppers all
-change their tastes on a day; gain_night_<k>: what rows gain over the shop's order on the searches of the k-th night
-from then on, night 0 being the last with the old tastes; followed_after: the first k whose gain is half of that of
-night 0 or more, 99 where none is.
+Seeds 101 to 105 are used nowhere else. SHOPS=n takes the first n of them. As in the demo the shop's engine adds priors;
+PRIORS=0: it does not. expected_*: of the rows as published, on the next day, with far less noise (expected_world.py).
+
+WORLD=tasteless: a shop whose shoppers have no tastes, and how far the gates of its last night's rows are open
+(mean_alpha). WORLD=flip: one whose shoppers all change their tastes on a day; gain_night_<k>: what rows gain over alpha
+0 on the searches of the k-th night from then on, night 0 being the last with the old tastes; followed_after: the first
+k whose gain is half of that of night 0 or more, 99 where none is.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import numpy as np
+from expected_world import expected_figures
 from figures import say_figures
 from lakes import with_lake_in
 from pyspark.sql import SparkSession
@@ -26,7 +29,7 @@ from nightrank import tables
 from nightrank.asked import nights_to_run
 from nightrank.cli import _log_plainly
 from nightrank.config import Config, load_config
-from nightrank.recovery import Recovery, measure_recovery
+from nightrank.recovery import measure_recovery
 from nightrank.runner import run_nights
 from nightrank.session import build_session
 from nightrank.shop.planted import World
@@ -59,8 +62,13 @@ def config_in(folder: Path, config: Config) -> Config:
 def world_config(seed: int) -> Config:
     """The demo's settings over the shop of that seed; the bulk load alone, judged on its last night."""
     demo = config_in(FOLDER / str(seed), load_config("conf/demo.yaml"))
-    shop = demo.shop.model_copy(update={"seed": seed})
-    return demo.model_copy(update={"shop": shop, "calendar": demo.calendar.model_copy(update={"nights": 0})})
+    adds = os.environ.get("PRIORS", "1") != "0"
+    changes = {
+        "shop": demo.shop.model_copy(update={"seed": seed}),
+        "calendar": demo.calendar.model_copy(update={"nights": 0}),
+        "item_tokens": demo.item_tokens.model_copy(update={"prior_added": adds}),
+    }
+    return demo.model_copy(update=changes)
 
 
 def run_world(config: Config, world: World | None = None) -> SparkSession:
@@ -72,11 +80,12 @@ def run_world(config: Config, world: World | None = None) -> SparkSession:
     return spark
 
 
-def recovered(seed: int) -> Recovery:
+def recovered(seed: int) -> dict[str, float]:
     """What the night recovered of one shop."""
     config = world_config(seed)
-    found = measure_recovery(run_world(config), config)
-    told = " ".join(f"{name}={value:.4g}" for name, value in asdict(found).items())
+    spark = run_world(config)
+    found = asdict(measure_recovery(spark, config)) | expected_figures(spark, config)
+    told = " ".join(f"{name}={value:.4g}" for name, value in found.items())
     sys.stderr.write(f"shop {seed}: {told}\n")  # five shops take half an hour: each as it ends
     return found
 
@@ -111,11 +120,11 @@ def flipped() -> Figures:
 
 
 def gain_of(spark: SparkSession, config: Config, night: date) -> float:
-    """nDCG of the challenger's rows less that of the shop's order, on the night's organic searches."""
+    """nDCG of the challenger's rows less that of alpha 0, on the night's organic searches."""
     judged = read_table(spark, config.lake, tables.EVALUATIONS, night, night).where("part = 'organic'")
     means = judged.groupBy("method").agg((F.sum(F.col("ndcg") * F.col("weight")) / F.sum("weight")).alias("ndcg"))
     found = {row.method: row.ndcg for row in means.collect()}
-    return float(found["challenger"] - found["shop"])
+    return float(found["challenger"] - found["prior" if config.item_tokens.prior_added else "shop"])
 
 
 WORLDS = {"tasteless": tasteless, "flip": flipped}
@@ -131,8 +140,8 @@ def main() -> None:
         return
     seeds = SEEDS[: int(os.environ.get("SHOPS", len(SEEDS)))]
     found = {seed: recovered(seed) for seed in seeds}
-    figures = {f"{name}_{seed}": value for seed, one in found.items() for name, value in asdict(one).items()}
-    every = {name: np.array([getattr(one, name) for one in found.values()]) for name in Recovery.__dataclass_fields__}
+    figures: Figures = {f"{name}_{seed}": value for seed, one in found.items() for name, value in one.items()}
+    every = {name: np.array([one[name] for one in found.values()]) for name in next(iter(found.values()))}
     figures |= {name: float(values.mean()) for name, values in every.items()}
     figures |= {
         "gain_share_spread": float(every["gain_share"].std(ddof=1)) if len(seeds) > 1 else 0.0,

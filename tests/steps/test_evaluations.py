@@ -112,6 +112,15 @@ def test_an_engine_that_adds_priors_is_judged_with_those_that_the_index_has(buil
     assert mrr[("u2", "with_prior")] == pytest.approx(1 / 2)
     assert {row.ranker_id for row in found if row.method in {"prior", "with_prior"}} == {small_shop.ranker_id}
     assert mrr[("u2", "shop")] == rows[("u2", "shop")].mrr
+    told = small_shop.config.item_tokens.model_copy(update={"prior_added": True})
+    config = small_shop.config.model_copy(update={"item_tokens": told})
+    adds = build(config=config, item_tokens=item_tokens.withColumn("prior", liked)).collect()
+    mrr_added = {(row.user_id, row.method): row.mrr for row in adds}
+    # The rankers are on top of the priors; what the shop had, and the baselines, are as they were.
+    assert mrr_added[("u2", "challenger")] == mrr[("u2", "with_prior")] != mrr[("u2", "challenger")]
+    assert {key for key in mrr if mrr[key] != mrr_added[key]} <= {
+        (u, m) for u, _ in mrr for m in ("challenger", "full")
+    }
 
 
 def test_the_whole_ranker_is_judged_with_the_challengers_gate_however_little_its_rows_may_hold(build, small_shop):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from pyspark.sql import functions as F
 from rerank_rows import people, searches_of
@@ -67,6 +69,25 @@ def test_many_shoppers_who_gain_open_it_with_alpha_in_units_of_the_base_score(sp
     assert gate.gain_lower > 0
     # bound_spreads standard deviations of 3, 2.8 .. 2.0, whatever alpha is.
     assert gate.alpha * gate.bound == pytest.approx(6.0 * 0.2 * (35 / 12) ** 0.5, abs=1e-5)
+
+
+def test_an_engine_that_adds_priors_has_gates_for_what_rows_gain_on_top_of_them(spark, small_shop, item_tokens):
+    users = [f"fan{n}" for n in range(12)]
+    like_u2 = small_shop.user_profiles.where("user_id = 'u2'").drop("user_id")
+    fans = like_u2.crossJoin(spark.createDataFrame([(u,) for u in users], "user_id string"))
+    fans = fans.select(*small_shop.user_profiles.columns)
+    searches = searches_of(spark, small_shop, [(u, "i3") for u in users], nights_ago=1)
+    told = small_shop.config.item_tokens.model_copy(update={"prior_added": True})
+    adds = replace(small_shop, config=small_shop.config.model_copy(update={"item_tokens": told}))
+    # Everybody's i3 stands first by its prior: nothing is left to gain.
+    liked = F.when(F.col("item_id") == "i3", F.lit(10.0)).otherwise(F.lit(0.0))
+    tokens = item_tokens.withColumn("prior", liked)
+    without, with_them = (
+        built(shop, tokens, searches, fans).where("query_class = 'category' and min_evidence = 1").collect()[0]
+        for shop in (small_shop, adds)
+    )
+    assert without.alpha > 0
+    assert (with_them.alpha, with_them.gain) == (0.0, 0.0)
 
 
 def test_searches_from_before_the_rows_were_made_do_not_count(spark, small_shop, item_tokens):

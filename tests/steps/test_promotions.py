@@ -37,6 +37,16 @@ def test_the_rule(found, challenger, champion, promoted, why):
     assert why in reason
 
 
+@pytest.mark.parametrize(("versus", "promoted"), [("shop", False), ("prior", False), (None, True)])
+def test_an_engine_that_adds_priors_is_to_be_better_with_rows_than_with_priors_alone_and_than_the_shop(
+    versus, promoted
+):
+    adds = CONFIG.item_tokens.model_copy(update={"prior_added": True})
+    found = [difference(name, -0.01 if name == versus else 0.01) for name in ("shop", "prior")]
+    assert decide(found, "new", None, "c1", CONFIG.model_copy(update={"item_tokens": adds}))[0] is promoted
+    assert decide(found, "new", None, "c1", CONFIG)[0] is (versus != "shop")
+
+
 def test_a_code_version_that_the_shop_has_not_indexed_waits():
     waiting = CONFIG.model_copy(
         update={"item_tokens": CONFIG.item_tokens.model_copy(update={"indexed_code_version": "c0"})}

@@ -58,8 +58,8 @@ def figures(judged: Arrays, draws: int) -> list[Figure]:
     """All figures of judged searches (columns of the table evaluations, as arrays, in a fixed order of rows).
 
     Paired differences in nDCG: of each ranker from each baseline, the shop's order among them, and from each other; and
-    of the challenger's whole ranker from its rows, the compile loss, and of its rows from those without diversity; of
-    an engine that adds priors to its base scores from one that does not.
+    of the challenger's whole ranker from its rows, the compile loss, and of its rows from those without diversity and
+    from its priors alone; of an engine that adds priors to its base scores from one that does not.
     A list of which no two items have a vector has no diversity and is left out of that mean.
     """
     methods = sorted(set(judged["method"].tolist()))
@@ -91,6 +91,7 @@ def _pairs(methods: Sequence[str]) -> Iterator[tuple[str, str]]:
     yield FULL, RANKERS[0]
     yield RANKERS[0], UNDIVERSIFIED
     yield PRIOR, "shop"
+    yield RANKERS[0], PRIOR
     yield WITH_PRIOR, RANKERS[0]
 
 

@@ -5,7 +5,8 @@ by base scores alone (`shop`), as they were shown (`shown`), by the named baseli
 challenger's whole ranker, of which its rows are made (`full`, steps/uncut.py): on the same searches, of whose slates
 alone it scores the items, so that evaluations.share_of_searches bounds what that costs too. Where boosts are chosen
 diversely, rows without that are judged beside them (`undiversified`). `prior`, `with_prior`: base scores alone and the
-challenger's rows, of an engine that adds each item's prior to its base scores.
+challenger's rows, of an engine that adds each item's prior to its base scores; with item_tokens.prior_added the shop's
+is one, and every ranker is judged so: `prior` is then what alpha 0 gives, `shop` what the shop had without nightrank.
 """
 
 from __future__ import annotations
@@ -208,10 +209,12 @@ def _scores(
     scores = {SHOP: shop_scores(base), SHOWN: shown, **told}
     for role, index in judges.indexes.items():
         served = served_sums(index, row, role, item_ids)
-        sums = {role: (base, served)}
+        prior = with_priors(index, base, item_ids)
+        ranked = prior if judges.config.item_tokens.prior_added else base
+        sums = {role: (ranked, served)}
         if judges.uncut is not None and judges.uncut.role == role:
-            scores[PRIOR] = with_priors(index, base, item_ids)
-            sums |= {FULL: (base, uncut_sums(judges.uncut, index, row, item_ids)), WITH_PRIOR: (scores[PRIOR], served)}
+            scores[PRIOR] = prior
+            sums |= {FULL: (ranked, uncut_sums(judges.uncut, index, row, item_ids)), WITH_PRIOR: (prior, served)}
         gate = getattr(row, f"{role}_alpha"), getattr(row, f"{role}_bound")
         scores |= {name: reranked_scores(on, some, *gate) for name, (on, some) in sums.items() if some is not None}
     return scores

@@ -30,6 +30,7 @@ from nightrank.steps.compiling import compile_profiles, share_indexed
 from nightrank.steps.consent import not_forgotten
 from nightrank.steps.gating import without_gates
 from nightrank.steps.judging import organic, served_sums, slates_after, with_row
+from nightrank.steps.priors import slates_with_priors
 from nightrank.steps.rankers import Contender, contenders
 from nightrank.steps.slates import flat_slates
 from nightrank.tables import CLASSES, GATES
@@ -65,16 +66,16 @@ def build_gates(
     slates = flat_slates(counted, propensities, query_classes, config)
     made_on = night_before_held_out(night.run_date, config.training_examples.held_out_nights)
     judged = organic(slates_after(slates, end_of(made_on), config.gates.share_of_searches))
-    clips = _clips(judged, config)
     catalogue_of = share_indexed(item_tokens, item_neighbours, config)
     rows: list[tuple[object, ...]] = []
     for contender in contenders(ranker_runs, promotions, night.run_date, config):
         if contender.ranker is not None:
             catalogue = catalogue_of(contender.ranker.code_version)
+            ranked = slates_with_priors(judged, catalogue) if config.item_tokens.prior_added else judged
             compiled = compile_profiles(user_profiles, people, segments, catalogue, contender.ranker, config, judged)
             own, groups = (without_gates(some) for some in compiled)
-            served = with_row(judged, own, groups, contender.role)
-            rows += _gates_of(contender, contender.ranker, served, catalogue, clips, config)
+            served = with_row(ranked, own, groups, contender.role)
+            rows += _gates_of(contender, contender.ranker, served, catalogue, _clips(ranked, config), config)
     return searches.sparkSession.createDataFrame(rows, GATES.columns)
 
 

@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 
 from nightrank.config import Config
 from nightrank.errors import ContractError, TryAgainError
-from nightrank.models.report_card import ALL, Figure, below_baselines, compile_loss, figures
+from nightrank.models.report_card import ALL, PRIOR, Figure, below_baselines, compile_loss, figures
 from nightrank.models.shopper_shares import SHARES, shares_of, shopper_shares
 from nightrank.nights import Night
 from nightrank.steps.arrays import Arrays, collect_arrays
@@ -32,9 +32,10 @@ def build_promotions(
     """The night's one row. evaluations: tonight's and the nights before that are pooled with it.
 
     Promotion needs the lower 95 % bound of the paired difference of nDCG, by shopper, pooled: above -margin against
-    the champion and at least 0 against alpha = 0. live_id makes tonight's rows: the promoted challenger, else the
-    champion; where nothing was ever promoted the challenger, with all its gates closed. The reason ends with the
-    baselines that a ranker is below: they decide nothing, but whoever reads the ledger should ask why.
+    the champion and at least 0 against alpha = 0; where the engine adds priors, against the shop's order without them
+    too. live_id makes tonight's rows: the promoted challenger, else the champion; where nothing was ever promoted the
+    challenger, with all its gates closed. The reason ends with the baselines that a ranker is below: they decide
+    nothing, but whoever reads the ledger should ask why.
     """
     challenger, champion = challenger_id(ranker_runs, night.run_date), champion_id(promotions)
     judged = _judged(evaluations, config)
@@ -57,7 +58,7 @@ def decide(
     """Whether the challenger is promoted, and why or why not."""
     if challenger is None:
         return False, "no challenger was trained tonight"
-    gain = _difference(found, "shop")
+    gain = _gain(found, config)
     if gain is None:
         return False, "the challenger is registered; there is nothing to judge it on yet, so alpha is 0"
     indexed = config.item_tokens.indexed_code_version
@@ -151,6 +152,13 @@ def _judged(evaluations: DataFrame, config: Config) -> Arrays:
     segment = F.coalesce("segment", F.lit(""))
     columns = evaluations.drop("ranker_id", "alpha", "expected_gain").withColumn("segment", segment)
     return collect_arrays(columns, most, "judged searches", "evaluations.share_of_searches", order)
+
+
+def _gain(found: list[Figure], config: Config) -> Figure | None:
+    """The challenger's gain over alpha 0, and over the shop's order where that is another: the one less sure."""
+    zeros = ("shop", PRIOR) if config.item_tokens.prior_added else ("shop",)
+    gains = [gain for gain in (_difference(found, versus) for versus in zeros) if gain]
+    return min(gains, key=lambda gain: gain.lower, default=None)
 
 
 def _difference(found: list[Figure], versus: str) -> Figure | None:
