@@ -45,3 +45,12 @@ def test_a_slot_is_worth_the_most_of_what_was_done_to_it() -> None:
     assert clicks.sum() == ((log.events.action == CLICK) & (log.events.number >= 0)).sum()
     assert (both > 1).sum() == (log.events.action == BUY).sum()
     assert (clicks[both > 1] == 1).all(), "what is bought was clicked first"
+
+
+def test_of_the_last_days_alone_less_is_known() -> None:
+    known, lately = seen_by(SHOP, LOGS), seen_by(SHOP, LOGS, since=DAYS - 1)
+    assert 0 < len(lately) < len(known)
+    one = next(one for one in lately if len(lately[one].items))
+    # What is left is the end of what was there.
+    np.testing.assert_array_equal(lately[one].items, known[one].items[-len(lately[one].items) :])
+    assert len(lately[one].items) < len(known[one].items)

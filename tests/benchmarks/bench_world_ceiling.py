@@ -5,7 +5,8 @@ tastes being read from all earlier days by the shop's own model (taste_posterior
 over the shop's order. `true_taste_share`: were the tastes known; `with_quality_share`: with the items' true qualities
 beside the tastes that were read. k: the best of SHARES_OF_TASTE for each, on these searches. Searches, takes and
 weights are the simulation's own, not those that the product attributes: near bench-world's returning_share, not the
-same searches. SHOPS=n takes the first n.
+same searches. SHOPS=n takes the first n. DAYS=n: tastes are read from the last n days alone, as if they had flipped
+before them; oracle_gain tells what a share is of.
 """
 
 from __future__ import annotations
@@ -36,12 +37,13 @@ def shares(seed: int) -> dict[str, float]:
     config = world_config(seed)
     shop = make_world(config.shop)
     last = (config.calendar.bulk_until - config.shop.first_day).days
-    known = seen_by(shop, [simulate_day(shop, day) for day in range(last)])
+    logs = [simulate_day(shop, day) for day in range(last)]
+    known, told = seen_by(shop, logs), seen_by(shop, logs, since=last - int(os.environ.get("DAYS", last)))
     log = simulate_day(shop, last)
     judge, rows = judged_by(config, log, np.array(sorted(known)))
     items, shoppers = log.searches.items[rows].clip(min=0), log.searches.shopper[rows]
     favourites, random = favourites_of(shop), np.random.default_rng(seed)
-    read = {one: _taste_of(shop, favourites, known, one, random) for one in np.unique(shoppers).tolist()}
+    read = {one: _taste_of(shop, favourites, told, one, random) for one in np.unique(shoppers).tolist()}
     taste = np.stack([read[one][shown] for one, shown in zip(shoppers.tolist(), items, strict=True)])
     quality = shop.catalogue.quality[items]
     true = utility(shop.shoppers.tastes, shop.traits, shoppers[:, None], items, last) - quality
@@ -54,7 +56,8 @@ def shares(seed: int) -> dict[str, float]:
         "with_quality_share": max(judge(base + k * (taste + quality)) for k in SHARES_OF_TASTE),
     }
     return {name: (worth - shop_worth) / (best - shop_worth) for name, worth in of_each.items()} | {
-        "searches": float(len(rows))
+        "searches": float(len(rows)),
+        "oracle_gain": best - shop_worth,
     }
 
 
@@ -65,8 +68,8 @@ def _taste_of(
     shopper: int,
     random: np.random.Generator,
 ) -> Doubles:
-    """Zeros for a shopper without tastes: that they have none is given."""
-    if shop.shoppers.tastes.strength[shopper] == 0:
+    """Zeros for a shopper without tastes, that they have none is given, and for one of whom nothing is known."""
+    if shop.shoppers.tastes.strength[shopper] == 0 or shopper not in known:
         return np.zeros(shop.catalogue.size)
     return mean_taste(shop, favourites, known[shopper], random)
 

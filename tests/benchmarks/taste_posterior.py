@@ -102,10 +102,11 @@ def log_likelihood(shop: Shop, seen: Seen, tastes: Doubles) -> Doubles:
     return np.asarray(found + liked[:, seen.browsed].sum(axis=1) - len(seen.browsed) * among_all)
 
 
-def seen_by(shop: Shop, logs: Sequence[DayLog]) -> dict[int, Seen]:
-    """What each known shopper, but for bots, left on these days since their tastes last changed."""
-    slots = _by_shopper(shop, [_slots(shop, log, day, len(logs)) for day, log in enumerate(logs)])
-    browses = _by_shopper(shop, [_browses(shop, log, day, len(logs)) for day, log in enumerate(logs)])
+def seen_by(shop: Shop, logs: Sequence[DayLog], since: int = 0) -> dict[int, Seen]:
+    """What each known shopper, but for bots, left since their tastes last changed, of these days from `since` on."""
+    days = list(enumerate(logs))[since:]
+    slots = _by_shopper(shop, [_slots(shop, log, day, len(logs)) for day, log in days])
+    browses = _by_shopper(shop, [_browses(shop, log, day, len(logs)) for day, log in days])
     both = enumerate(zip(slots, browses, strict=True))
     return {
         one: Seen(*of_slates, *browsed) for one, (of_slates, browsed) in both if len(of_slates[0]) + len(browsed[0])
