@@ -77,7 +77,7 @@ def training_examples(spark: SparkSession, rows: int, gain: float = 1.0) -> Data
                 f"q{i}", "u", FIRST, "valid" if i % 5 == 0 else "train", i % 3, i * 7919 % 1000,
                 random.choice(ITEMS, SLATE, replace=False).tolist(), engine.ravel().tolist(),
                 random.normal(size=SLATE * len(PROFILE_FEATURES)).tolist(), gains.tolist(),
-                [i % ITEMS, (i + 3) % ITEMS, -1], [1.0, 0.9, 0.0],
+                gains.tolist(), [0.0] * SLATE, [i % ITEMS, (i + 3) % ITEMS, -1], [1.0, 0.9, 0.0],
                 [i % ITEMS, -1, -1, -1], [4, 0, 0, 0], [0, 0, 0, 0], 1.0,
             )
         )  # fmt: skip
