@@ -107,9 +107,11 @@ def _before_and_after(spark: SparkSession, config: Config, user_id: str) -> str:
     ids = [item.item_id for item in search.slate if not item.sponsored]
     base = np.array([item.base_score for item in search.slate if not item.sponsored])
     known = last_night(spark, config, tables.ITEM_TOKENS).where(F.col("code_version") == row.code_version)
-    tokens = {item.item_id: item.tokens for item in known.where(F.col("item_id").isin(ids)).collect()}
-    sums = row_sums(ids, [tokens.get(i, []) for i in ids], row.facet_weights, row.item_boosts)
-    after = reranked_scores(base, sums, row.alpha[search.query_class], row.bound[search.query_class])
+    index = {item.item_id: item for item in known.where(F.col("item_id").isin(ids)).collect()}
+    sums = row_sums(ids, [index[i].tokens if i in index else [] for i in ids], row.facet_weights, row.item_boosts)
+    adds = config.item_tokens.prior_added
+    priors = np.array([index[i].prior if adds and i in index else 0.0 for i in ids])
+    after = reranked_scores(base + priors, sums, row.alpha[search.query_class], row.bound[search.query_class])
     orders = [[ids[i] for i in ranked_order(scores, ids)[:TOP]] for scores in (base, after)]
     query = query_in_words(spark, config, search.normalised_query, search.query_class)
     return _side_by_side(spark, config, f"{user_id} searches {query} ({search.query_class}):", orders)
