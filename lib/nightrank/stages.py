@@ -169,7 +169,7 @@ STAGES: tuple[Stage, ...] = (
            of(t.PEOPLE, of_sequences(people_of(tonight)))),
           published=note_versions),
     Stage(t.ITEM_TOKENS, "rerank", build_item_tokens,
-          (of(t.ITEMS, tonight), of(t.ITEM_EMBEDDINGS, everything), of(t.ITEM_NEIGHBOURS, tonight),
+          (of(t.ITEMS, tonight), of(t.ITEM_EMBEDDINGS, everything), of(t.ITEM_NEIGHBOURS, last_nights_snapshot),
            of(t.RANKER_RUNS, everything), of(t.PROMOTIONS, earlier))),
     Stage(t.GATES, "rerank", build_gates,
           (of(t.SEARCHES, held_out), of(t.USER_PROFILES, snapshot_before_held_out),

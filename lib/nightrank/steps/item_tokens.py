@@ -36,7 +36,11 @@ def build_item_tokens(
     night: Night,
     config: Config,
 ) -> DataFrame:
-    """One row an item and code version: of tonight's challenger and of the champion. No ranker yet: no rows."""
+    """One row an item and code version: of tonight's challenger and of the champion. No ranker yet: no rows.
+
+    item_neighbours: the snapshot of the night before: tonight's searches judge what priors add, so what was taken then
+    is not in them.
+    """
     rankers = {
         c.ranker.code_version: c.ranker
         for c in contenders(ranker_runs, promotions, night.run_date, config)
