@@ -44,6 +44,8 @@ def test_the_shops_own_order_gains_nothing(shop: Shop, day: NextDay) -> None:
 def test_who_knows_every_taste_has_all_of_the_gain(shop: Shop, day: NextDay) -> None:
     found = figures_of(CONFIG, shop, replace(day, rows=day.wants))
     assert found["expected_returning_share"] == 1.0
+    assert found["expected_helped"] > 0.8
+    assert found["expected_harmed"] < 0.2
     # Who has no tastes is shown the better items first: that too is over the shop's order.
     assert found["expected_indifferent_gain"] > 0
 

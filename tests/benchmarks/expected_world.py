@@ -57,6 +57,7 @@ def expected_figures(spark: SparkSession, config: Config) -> dict[str, float]:
 
     expected_indifferent_gain: nDCG over the shop's order for those of them without tastes;
     expected_indifferent_row_gain: over what alpha 0 gives, which is another where the engine adds priors.
+    expected_helped, expected_harmed: shares of all those shoppers, whose own nDCG is above or below the shop's order.
     """
     shop = make_world(config.shop)
     return figures_of(config, shop, next_day(spark, config, shop))
@@ -76,7 +77,14 @@ def figures_of(config: Config, shop: Shop, day: NextDay) -> dict[str, float]:
         "expected_returning_share": (of_all["rows"] - of_all["shop"]) / (of_all["wants"] - of_all["shop"]),
         "expected_indifferent_gain": of_these["rows"] - of_these["shop"],
         "expected_indifferent_row_gain": of_these["rows"] - of_these["prior"],
+        **_touched(day, worth["rows"] - worth["shop"]),
     }
+
+
+def _touched(day: NextDay, gains: Doubles) -> dict[str, float]:
+    _, shopper = np.unique(day.shoppers, return_inverse=True)
+    own = np.bincount(shopper, weights=gains).round(9)
+    return {"expected_helped": float((own > 0).mean()), "expected_harmed": float((own < 0).mean())}
 
 
 def next_day(spark: SparkSession, config: Config, shop: Shop) -> NextDay:
