@@ -12,11 +12,11 @@ import pytest
 # Benchmarks are scripts beside the tests, not a package.
 sys.path.insert(0, str(Path(__file__).parent / "benchmarks"))
 
-from expected_world import NextDay, figures_of, wants_of
+from expected_world import NextDay, figures_of
 
 from nightrank.config import Config
 from nightrank.sections import ShopConfig
-from nightrank.shop.behaviour import simulate_day
+from nightrank.shop.behaviour import simulate_day, wanted
 from nightrank.shop.world import Shop, make_world
 
 CONFIG = Config(shop=ShopConfig(seed=3, shoppers=200, items=150, days=10))
@@ -33,7 +33,7 @@ def day(shop: Shop) -> NextDay:
     searches = simulate_day(shop, 5).searches
     organic = (searches.items >= 0) & ~searches.sponsored
     base = np.where(organic, searches.scores, -np.inf)
-    wants = np.where(organic, wants_of(shop, 5, searches), -np.inf)
+    wants = np.where(organic, wanted(shop, 5, searches), -np.inf)
     return NextDay(searches.shopper, searches.items.clip(min=0), base, base, base, wants)
 
 

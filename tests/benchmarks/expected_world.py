@@ -1,9 +1,9 @@
 """What a simulated shop's published rows are expected to gain on the next day, under the planted truth.
 
-The searches that bench-world's night judges are some hundred a shop, with a take or two each, weighed by propensities:
-a share of the oracle's gain is told within .1 of itself. The simulation knows more. The rows that stand at the end of
-the last night rank the searches of the day after it, and what would be taken of each slate, were all of it looked at,
-is drawn DRAWS times from the shop's own model: nDCG is a mean over these, and nothing is weighed.
+The searches that bench-world's night judges are some five hundred a shop, with a take or two each, weighed by
+propensities: too few to tell a share of the oracle's gain well. The simulation knows more. The rows that stand at the
+end of the last night rank the searches of the day after it, and what would be taken of each slate, were all of it
+looked at, is drawn DRAWS times from the shop's own model: nDCG is a mean over these, and nothing is weighed.
 """
 
 from __future__ import annotations
@@ -21,18 +21,15 @@ from nightrank.config import Config
 from nightrank.models.metrics import ndcg_at_k
 from nightrank.models.scorer import reranked_scores, row_sums
 from nightrank.shop import planted
-from nightrank.shop.behaviour import simulate_day
+from nightrank.shop.behaviour import happens, simulate_day, wanted
 from nightrank.shop.catalogue import item_id
-from nightrank.shop.draws import sigmoid
-from nightrank.shop.logs import Searches
 from nightrank.shop.queries import CLASSES
 from nightrank.shop.shoppers import user_id
-from nightrank.shop.utility import attraction, intent, utility
+from nightrank.shop.utility import attraction
 from nightrank.shop.world import Shop, make_world
 from nightrank.storage import read_table
 
 Doubles = NDArray[np.float64]
-Flags = NDArray[np.bool_]
 DRAWS = 10
 
 
@@ -98,7 +95,7 @@ def next_day(spark: SparkSession, config: Config, shop: Shop) -> NextDay:
     searches = simulate_day(shop, number).searches
     known = np.array([user_id(shopper) in served for shopper in searches.shopper]) & ~searches.anonymous
     at, organic = np.flatnonzero(known), (searches.items >= 0) & ~searches.sponsored
-    shown, wants = (np.where(organic, one, -np.inf)[at] for one in (searches.scores, wants_of(shop, number, searches)))
+    shown, wants = (np.where(organic, one, -np.inf)[at] for one in (searches.scores, wanted(shop, number, searches)))
     prior, rows = shown.copy(), shown.copy()
     asked = [CLASSES[one] for one in shop.queries.class_index[searches.query[at]]]
     for n, search in enumerate(at.tolist()):
@@ -120,24 +117,16 @@ def _priors(told: Mapping[str, Any], names: Sequence[str], config: Config) -> Do
     return np.array([told[name].prior if adds and name in told else 0.0 for name in names])
 
 
-def wants_of(shop: Shop, day: int, searches: Searches) -> Doubles:
-    """Log-odds of a click on a look at what was shown: [n, slate]."""
-    likes = utility(shop.shoppers.tastes, shop.traits, searches.shopper[:, None], searches.items, day)
-    return likes + intent(searches.items, shop.queries.target[searches.query][:, None])
-
-
 def drawn_gains(config: Config, shop: Shop, day: NextDay) -> Doubles:
     """Gains of what is taken of each slate, all being looked at: [draws, n, slate]."""
     random, gains = np.random.default_rng(shop.config.seed), config.searches.gains
     liking = attraction(day.wants, shop.shoppers.tastes.strength[day.shoppers][:, None])
 
-    def happens(odds: tuple[float, float]) -> Flags:
-        return np.asarray(random.random(day.wants.shape) < sigmoid(odds[0] + odds[1] * day.wants))
-
     def once() -> Doubles:
         clicked = np.isfinite(day.wants) & (random.random(liking.shape) < liking)
-        carted = clicked & happens(planted.CART)
-        bought, liked = carted & happens(planted.BUY), clicked & happens(planted.LIKE)
+        carted = clicked & happens(random, planted.CART, day.wants)
+        bought = carted & happens(random, planted.BUY, day.wants)
+        liked = clicked & happens(random, planted.LIKE, day.wants)
         told = ((clicked, "click"), (carted, "cart"), (bought, "buy"), (liked, "like"))
         return np.asarray(np.max([done * gains[name] for done, name in told], axis=0))
 

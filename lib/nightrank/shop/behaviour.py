@@ -62,14 +62,14 @@ def _searches(rng: np.random.Generator, shop: Shop, day: int, sessions: Sessions
 def _after_searches(rng: np.random.Generator, shop: Shop, day: int, searches: Searches) -> list[Events]:
     """Clicks by the position-based model, examination times attraction, and what follows them."""
     shown = searches.items != NONE
-    wants = _wants(shop, day, searches)
+    wants = wanted(shop, day, searches)
     strength = shop.shoppers.tastes.strength[searches.shopper][:, None]
     looked = shown & (rng.random(shown.shape) < _examination(searches.mobile))
     clicked = looked & (rng.random(shown.shape) < attraction(wants, strength))
-    carted = clicked & _happens(rng, planted.CART, wants)
-    bought = carted & _happens(rng, planted.BUY, wants)
-    liked = clicked & _happens(rng, planted.LIKE, wants)
-    hidden = looked & ~clicked & _happens(rng, planted.HIDE, wants)
+    carted = clicked & happens(rng, planted.CART, wants)
+    bought = carted & happens(rng, planted.BUY, wants)
+    liked = clicked & happens(rng, planted.LIKE, wants)
+    hidden = looked & ~clicked & happens(rng, planted.HIDE, wants)
     seen = searches.ms[:, None] + LOOK_MS * np.arange(planted.SLATE)
     at_click = seen + _pause(rng, CLICK, shown.shape)
     at_cart = at_click + _pause(rng, CART, shown.shape)
@@ -83,7 +83,7 @@ def _after_searches(rng: np.random.Generator, shop: Shop, day: int, searches: Se
     ]
 
 
-def _wants(shop: Shop, day: int, searches: Searches) -> Floats:
+def wanted(shop: Shop, day: int, searches: Searches) -> Floats:
     """Utility of each shown item for its shopper and search, (searches, SLATE)."""
     likes = utility(shop.shoppers.tastes, shop.traits, searches.shopper[:, None], searches.items, day)
     return likes + intent(searches.items, shop.queries.target[searches.query][:, None])
@@ -94,7 +94,8 @@ def _examination(mobile: Flags) -> Floats:
     return np.asarray(curves[mobile.astype(np.int64)])
 
 
-def _happens(rng: np.random.Generator, odds: tuple[float, float], wants: Floats) -> Flags:
+def happens(rng: np.random.Generator, odds: tuple[float, float], wants: Floats) -> Flags:
+    """Which of the things that may follow a click do: odds are intercept and slope on the utility."""
     return np.asarray(rng.random(wants.shape) < sigmoid(odds[0] + odds[1] * wants))
 
 

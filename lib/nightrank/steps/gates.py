@@ -67,15 +67,17 @@ def build_gates(
     made_on = night_before_held_out(night.run_date, config.training_examples.held_out_nights)
     judged = organic(slates_after(slates, end_of(made_on), config.gates.share_of_searches))
     catalogue_of = share_indexed(item_tokens, item_neighbours, config)
+    adds = config.item_tokens.prior_added
+    clips = {} if adds else _clips(judged, config)
     rows: list[tuple[object, ...]] = []
     for contender in contenders(ranker_runs, promotions, night.run_date, config):
         if contender.ranker is not None:
             catalogue = catalogue_of(contender.ranker.code_version)
-            ranked = slates_with_priors(judged, catalogue) if config.item_tokens.prior_added else judged
+            ranked = slates_with_priors(judged, catalogue) if adds else judged
             compiled = compile_profiles(user_profiles, people, segments, catalogue, contender.ranker, config, judged)
             own, groups = (without_gates(some) for some in compiled)
             served = with_row(ranked, own, groups, contender.role)
-            rows += _gates_of(contender, contender.ranker, served, catalogue, _clips(ranked, config), config)
+            rows += _gates_of(contender, contender.ranker, served, catalogue, clips or _clips(ranked, config), config)
     return searches.sparkSession.createDataFrame(rows, GATES.columns)
 
 
